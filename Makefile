@@ -1,0 +1,70 @@
+# Everything by hand starts here; each target says what it does. The work is in scripts/.
+# Needed beforehand: git, make, Python >= 3.11 (PYTHON=... names another one) and ca-certificates.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+MAKEFLAGS += --no-print-directory
+export PYTHON
+
+# A Node that scripts/node.sh had to bring goes before the machine's own, which is missing or old.
+export PATH := $(CURDIR)/.peers/bin:$(PATH)
+
+RUN := .venv/bin/python -m
+CODE := $(wildcard src tests peers demo)
+
+.PHONY: help
+help: ## say what can be made
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: install
+install: ## put ostiary and its locked dependencies into .venv
+	@scripts/install.sh
+	@$(if $(filter install,$(MAKECMDGOALS)),echo "ostiary is at .venv/bin/ostiary")
+
+.PHONY: demo
+demo: install peers ## watch it keep malware test files away from a real homeserver's users; KEEP=1 stays up
+	@$(RUN) demo $(if $(KEEP),--keep)
+
+.PHONY: test
+test: test-setup ## run all tests against real components; ARGS="-k clamd -x" goes to pytest
+	@$(RUN) pytest $(ARGS)
+
+.PHONY: coverage
+coverage: test-setup ## run all tests and show the lines and branches that they miss
+	@$(RUN) pytest --cov --cov-report=term-missing:skip-covered $(ARGS)
+
+.PHONY: lint
+lint: develop ## check style, format, types and the rules of import
+	@$(RUN) ruff check $(CODE)
+	@$(RUN) ruff format --check $(CODE)
+	@$(RUN) mypy $(CODE)
+	@.venv/bin/lint-imports
+
+.PHONY: format
+format: develop ## format the code, mend what ruff can mend
+	@$(RUN) ruff check --fix $(CODE)
+	@$(RUN) ruff format $(CODE)
+
+.PHONY: lock
+lock: ## write requirements/*.txt anew; UPGRADE=1 takes the newest versions
+	@UPGRADE=$(UPGRADE) scripts/lock.sh
+
+.PHONY: clean
+clean: ## remove everything that was made here
+	rm -rf .venv .peers tests/npm/node_modules
+	rm -rf build dist htmlcov .coverage .hypothesis .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	find $(CODE) -name __pycache__ -prune -exec rm -rf {} +
+
+# Set-up alone: .venv with the tools of development; Synapse and Node; Debian's clamd.
+.PHONY: develop peers test-setup
+develop: install
+	@scripts/venv.sh .venv requirements/dev.txt
+
+peers:
+	@scripts/venv.sh .peers/synapse requirements/synapse.txt
+	@scripts/node.sh
+
+test-setup: develop peers
+	@scripts/debian.sh

@@ -1,0 +1,26 @@
+#!/usr/bin/env bash
+# Have the Debian packages of the tests: the real clamd and its sample files.
+#
+# Nothing happens where they are already there. Without root or sudo, or on another system, it
+# says what is missing and how to get it, and succeeds: the tests that need it are then skipped,
+# and fail in CI.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+. scripts/messages.sh
+
+missing=()
+PATH="$PATH:/usr/sbin" command -v clamd >/dev/null || missing+=(clamav-daemon)
+[ -d /usr/share/clamav-testfiles ] || missing+=(clamav-testfiles)
+if ((${#missing[@]} == 0)); then exit 0; fi
+
+fate=$([ -n "${CI:-}" ] && echo 'will fail' || echo 'are skipped')
+by_hand="sudo apt-get install --no-install-recommends ${missing[*]}"
+if ! command -v apt-get >/dev/null; then
+    warn "missing: ${missing[*]} (names of Debian packages; here is no apt-get): tests that need them $fate"
+elif [ "$(id -u)" -eq 0 ]; then
+    scripts/apt-install.sh "${missing[@]}"
+elif sudo -n true 2>/dev/null; then
+    sudo -n scripts/apt-install.sh "${missing[@]}"
+else
+    warn "missing: ${missing[*]}: tests that need them $fate. To have them, run: $by_hand"
+fi

@@ -1,0 +1,248 @@
+"""Puts the house together: builds the parts, starts them, stops them.
+
+Only this file and the command line read the whole configuration and name concrete classes.
+"""
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import structlog
+from aiohttp import web
+
+from ostiary import __version__
+from ostiary.budget import Budget, Spool
+from ostiary.config.engines import ClamdSettings, ScriptSettings, YaraSettings
+from ostiary.config.engines import EngineSettings
+from ostiary.config.settings import Settings, effective_engines, inert
+from ostiary.engines.clamd import ClamdEngine
+from ostiary.engines.filetype import TypeDetector
+from ostiary.engines.interface import Engine
+from ostiary.engines.script import ScriptEngine
+from ostiary.engines.yara import YaraEngine
+from ostiary.errors import ConfigError
+from ostiary.gateway import Bounds, Gateway
+from ostiary.inspection import Station
+from ostiary.matrix.envelope import Envelope
+from ostiary.matrix.homeserver import Homeserver
+from ostiary.metrics import Metrics
+from ostiary.model import Cause
+from ostiary.policy import Rules
+from ostiary.secret_file import load_secret
+from ostiary.web.health import Health, State
+from ostiary.web.scanner_api import ScannerApi
+from ostiary.web.server import Front
+
+log = structlog.get_logger()
+
+DRAIN: Final = 60.0
+"""Seconds that requests in flight get to end after SIGTERM."""
+
+_MEMORY_FILESYSTEMS: Final = frozenset({"tmpfs", "ramfs", "devtmpfs"})
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What scans: shared by the server and the command line."""
+
+    settings: Settings
+    metrics: Metrics
+    spool: Spool
+    stations: tuple[Station, ...]
+    homeserver: Homeserver
+    gateway: Gateway
+
+
+@asynccontextmanager
+async def parts(settings: Settings) -> AsyncIterator[Parts]:
+    """Build everything that scans, with its engines started; ConfigError if that fails."""
+    metrics = Metrics()
+    async with AsyncExitStack() as stack:
+        stations = tuple(_station(engine, settings) for engine in effective_engines(settings))
+        for station in stations:
+            stack.push_async_callback(station.engine.close)
+            await station.engine.start()
+        homeserver = homeserver_of(settings)
+        stack.push_async_callback(homeserver.close)
+        detector = TypeDetector()
+        stack.callback(detector.close)
+        spool = _spool(settings)
+        gateway = Gateway(
+            homeserver=homeserver,
+            spool=spool,
+            detector=detector,
+            stations=stations,
+            rules=rules(settings),
+            bounds=Bounds(settings.scan.max_size, settings.scan.timeout),
+            metrics=metrics,
+            engine_copies=sum(isinstance(station.engine, ScriptEngine) for station in stations),
+        )
+        yield Parts(settings, metrics, spool, stations, homeserver, gateway)
+
+
+async def serve(settings: Settings) -> None:
+    """Serve until SIGTERM or SIGINT, then let the requests in flight end."""
+    if settings.download.base_homeserver_url is None:
+        raise ConfigError("download.base_homeserver_url is missing: write where the homeserver is")
+    secret_path = settings.crypto.request_secret_path
+    secret, made = load_secret(secret_path)
+    envelope = Envelope(secret)
+    for line in inert(settings):
+        log.warning("no effect", config=line)
+    stop = _stop_signal()
+    async with parts(settings) as built, AsyncExitStack() as stack:
+        requests = Budget("requests", settings.limits.requests, settings.limits.wait)
+        health = Health((requests, built.spool.memory, built.spool.disk))
+        _watch(built.metrics, requests, built.spool)
+        api = ScannerApi(
+            gateway=built.gateway,
+            homeserver=built.homeserver,
+            envelope=envelope,
+            headers_to_forward=settings.download.headers_to_forward,
+            idle=settings.limits.idle,
+        )
+        front = Front(api.handle, health, requests, built.metrics)
+        idle = settings.limits.idle
+        await _listen(stack, _metrics_server(built.metrics), settings.metrics.host, settings.metrics.port)
+        server = web.Server(front, handler_cancellation=True, access_log=None, keepalive_timeout=idle)
+        await _listen(stack, server, settings.web.host, settings.web.port)
+        health.state = State.READY
+        log.info(
+            "ready",
+            version=__version__,
+            address=f"http://{settings.web.host}:{settings.web.port}",
+            engines=[station.engine.name for station in built.stations],
+            public_key=envelope.public_key,
+            secret=f"{'made' if made else 'read'}: {secret_path}",
+        )
+        await stop.wait()
+        health.state = State.DRAINING
+        log.info("stopping", in_flight=requests.used)
+    log.info("stopped")
+
+
+def rules(settings: Settings) -> Rules:
+    """Return what the operator decided about types and about what can't be scanned."""
+    scan = settings.scan
+    served = {
+        Cause.ENCRYPTED_ARCHIVE: settings.policy.encrypted_archive,
+        Cause.MACRO: settings.policy.macro,
+        Cause.LIMIT: settings.policy.limit,
+        Cause.TOO_LARGE: scan.on_oversize,
+        Cause.ERROR: scan.scan_on_error,
+        Cause.TIMEOUT: scan.scan_on_error,
+        Cause.UNTRUSTED: scan.scan_on_error,
+    }
+    return Rules(
+        allowed_types=scan.allowed_mimetypes,
+        blocked_types=scan.blocked_mimetypes,
+        serve=frozenset(cause for cause, choice in served.items() if choice == "serve"),
+    )
+
+
+def _station(chosen: EngineSettings, settings: Settings) -> Station:
+    return Station(engine_of(chosen, settings), chosen.required, chosen.shadow, chosen.timeout)
+
+
+def engine_of(chosen: EngineSettings, settings: Settings) -> Engine:
+    """Return the engine, not yet started."""
+    name = chosen.name or chosen.type
+    match chosen:
+        case ClamdSettings():
+            return ClamdEngine(name, chosen.address, concurrency=chosen.concurrency)
+        case YaraSettings():
+            threads = chosen.concurrency or os.cpu_count() or 1
+            return YaraEngine(name, chosen.rules, concurrency=threads, timeout=chosen.timeout)
+        case ScriptSettings():
+            return ScriptEngine(
+                name,
+                chosen.path,
+                temp_directory=settings.scan.temp_directory,
+                error_exit_codes=settings.scan.error_exit_codes,
+                concurrency=chosen.concurrency,
+            )
+
+
+def homeserver_of(settings: Settings) -> Homeserver:
+    """Return the client of the configured homeserver; no connection is made yet."""
+    download = settings.download
+    return Homeserver(
+        download.base_homeserver_url or "",
+        timeout=download.timeout,
+        max_concurrent=download.max_concurrent,
+        headers=download.additional_headers,
+        proxy=download.proxy,
+    )
+
+
+def _spool(settings: Settings) -> Spool:
+    limits = settings.limits
+    memory = Budget("memory", limits.memory, limits.wait)
+    directory = spool_directory(settings.scan.temp_directory)
+    if directory is None:
+        log.warning("spooled files take memory", reason="every temporary directory is a tmpfs")
+        return Spool(settings.scan.temp_directory, memory, memory)
+    return Spool(directory, memory, Budget("disk", limits.disk, limits.wait))
+
+
+def spool_directory(preferred: Path) -> Path | None:
+    """Return where large files go: the configured directory, unless it is made of memory.
+
+    `/tmp` is a tmpfs on many machines: files there count as memory, which `limits.memory` bounds.
+    None if no directory on a disk can be written to.
+    """
+    for directory in (preferred, Path("/var/tmp")):  # noqa: S108  (anonymous files only)
+        if os.access(directory, os.W_OK) and _filesystem(directory) not in _MEMORY_FILESYSTEMS:
+            return directory
+    return None
+
+
+def _filesystem(directory: Path) -> str:
+    """Return the type of the filesystem that a directory is on, by the longest mount point above it."""
+    real = directory.resolve()
+    best, kind = "", ""
+    for line in Path("/proc/self/mounts").read_text(encoding="utf-8", errors="replace").splitlines():
+        _, mount, mount_kind, *_ = line.split(" ")
+        if real.is_relative_to(mount) and len(mount) >= len(best):
+            best, kind = mount, mount_kind
+    return kind
+
+
+def _watch(metrics: Metrics, requests: Budget, spool: Spool) -> None:
+    metrics.watch("requests_in_flight", "Requests being answered", lambda: requests.used)
+    metrics.watch("memory_reserved_bytes", "Bytes of limits.memory in use", lambda: spool.memory.used)
+    metrics.watch("disk_reserved_bytes", "Bytes of limits.disk in use", lambda: spool.disk.used)
+
+
+def _metrics_server(metrics: Metrics) -> web.Server:
+    async def handle(request: web.BaseRequest) -> web.Response:
+        if request.path != "/metrics" or request.method not in {"GET", "HEAD"}:
+            return web.Response(status=404, text="metrics are at /metrics\n")
+        headers = {"Content-Type": "text/plain; version=0.0.4; charset=utf-8"}
+        return web.Response(body=metrics.exposition(), headers=headers)
+
+    return web.Server(handle, access_log=None)
+
+
+async def _listen(stack: AsyncExitStack, server: web.Server, host: str, port: int) -> None:
+    """Listen until the stack unwinds, then give the requests in flight their time to end."""
+    runner = web.ServerRunner(server, handle_signals=False, shutdown_timeout=DRAIN)
+    await runner.setup()
+    stack.push_async_callback(runner.cleanup)
+    try:
+        await web.TCPSite(runner, host, port).start()
+    except OSError as error:
+        raise ConfigError(f"can't listen on {host}:{port}: {error.strerror or error}") from None
+
+
+def _stop_signal() -> asyncio.Event:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    return stop

@@ -1,0 +1,125 @@
+"""Budgets: how much may be in hand at once, and how long a caller waits for its share.
+
+A Budget counts units (bytes, requests). It is first come, first served: a large share is not
+starved by small ones. Everything a run will need is taken in one go, so that two runs never hold
+half of what the other needs. When full: wait `limits.wait`, then OverloadedError.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from ostiary.blob import MEMORY_LIMIT, BlobWriter
+from ostiary.errors import OverloadedError
+
+
+class Budget:
+    """A bounded number of units, shared fairly; `what` names it in errors and logs."""
+
+    def __init__(self, what: str, total: int, wait: float) -> None:
+        self.what = what
+        self.total = total
+        self.used = 0
+        self._wait = wait
+        self._queue: deque[tuple[int, asyncio.Future[None]]] = deque()
+
+    @property
+    def waiting(self) -> int:
+        """How many callers wait for their share."""
+        return len(self._queue)
+
+    async def acquire(self, amount: int) -> None:
+        """Take so many units, after waiting at most `wait` seconds; OverloadedError otherwise."""
+        if amount > self.total:
+            raise OverloadedError(self.what)
+        if not self._queue and self.used + amount <= self.total:
+            self.used += amount
+            return
+        turn = asyncio.get_running_loop().create_future()
+        entry = (amount, turn)
+        self._queue.append(entry)
+        try:
+            async with asyncio.timeout(self._wait):
+                await turn
+        except BaseException as error:
+            if turn.done() and not turn.cancelled():
+                self.release(amount)  # granted in the same moment
+            else:
+                self._queue.remove(entry)
+                self._grant()  # ours may have been the share that held up the others
+            if isinstance(error, TimeoutError):
+                raise OverloadedError(self.what) from None
+            raise
+
+    def release(self, amount: int) -> None:
+        """Give units back."""
+        self.used -= amount
+        self._grant()
+
+    def _grant(self) -> None:
+        while self._queue and self.used + self._queue[0][0] <= self.total:
+            amount, turn = self._queue.popleft()
+            if turn.cancelled():
+                continue
+            self.used += amount
+            turn.set_result(None)
+
+    @asynccontextmanager
+    async def share(self, amount: int) -> AsyncIterator[None]:
+        """Hold so many units for the length of the block."""
+        await self.acquire(amount)
+        try:
+            yield
+        finally:
+            self.release(amount)
+
+
+@dataclass(frozen=True)
+class Spool:
+    """Where blobs are made: a directory for the large ones, and the budgets that bound all."""
+
+    directory: Path
+    memory: Budget
+    disk: Budget
+
+    def writer(self) -> BlobWriter:
+        """Return a writer for a new blob; hold room for it first."""
+        return BlobWriter(self.directory)
+
+    def room(self, size: int, copies: int = 1) -> AbstractAsyncContextManager[None]:
+        """Return a context that holds room for so many copies of at most `size` bytes each.
+
+        A small blob may get a second life as a memfd, for engines that take a descriptor. A large
+        one lies on disk, and still passes through memory a megabyte at a time.
+        """
+        if size <= MEMORY_LIMIT:
+            return _Room(((self.memory, size * (copies + 1)),))
+        return _Room(((self.memory, 2 * MEMORY_LIMIT), (self.disk, size * copies)))
+
+
+class _Room:
+    """Shares of several budgets, taken in a fixed order."""
+
+    def __init__(self, shares: tuple[tuple[Budget, int], ...]) -> None:
+        self._shares = shares
+        self._held: list[tuple[Budget, int]] = []
+
+    async def __aenter__(self) -> None:
+        try:
+            for budget, amount in self._shares:
+                await budget.acquire(amount)
+                self._held.append((budget, amount))
+        except BaseException:
+            self._give_back()
+            raise
+
+    async def __aexit__(self, *_: object) -> None:
+        self._give_back()
+
+    def _give_back(self) -> None:
+        while self._held:
+            budget, amount = self._held.pop()
+            budget.release(amount)

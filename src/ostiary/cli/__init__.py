@@ -1,0 +1,159 @@
+"""The command line: `ostiary serve`, `scan`, `check`, `secret`, `schema`.
+
+Reads the configuration, calls `ostiary.app`, and speaks to a person: results on standard output,
+everything else on standard error, colour and progress bars on a terminal only.
+"""
+
+import asyncio
+import json
+import os
+import sys
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Annotated, Any, Final, NoReturn, TypeVar
+
+import typer
+import uvloop
+
+from ostiary import __version__, app
+from ostiary.cli.check import check_everything, print_findings
+from ostiary.cli.scan import ScanOptions, scan_targets
+from ostiary.config.load import load
+from ostiary.config.schema import json_schema
+from ostiary.config.settings import Settings
+from ostiary.errors import ConfigError, OstiaryError
+from ostiary.logs import configure
+from ostiary.matrix.envelope import Envelope
+from ostiary.secret_file import make_secret
+
+T = TypeVar("T")
+
+cli: Final = typer.Typer(
+    name="ostiary",
+    help="The doorkeeper for Matrix media: lets through only what is proven clean.",
+    epilog="Without a command: serve. The configuration is described in docs/reference/configuration.md.",
+    no_args_is_help=False,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Config = Annotated[
+    Path | None,
+    typer.Option(
+        "--config",
+        "-c",
+        metavar="FILE",
+        help="Configuration file. Default: $OSTIARY_CONFIG, ./ostiary.yaml, /etc/ostiary/ostiary.yaml.",
+        show_default=False,
+    ),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
+
+
+@cli.callback(invoke_without_command=True)
+def run(
+    context: typer.Context,
+    config: Config = None,
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,  # noqa: FBT002
+) -> None:
+    """Serve, where no command is given: `ostiary -c FILE`, as the existing scanner is called."""
+    if version:
+        typer.echo(f"ostiary {__version__}")
+    elif context.invoked_subcommand is None:
+        serve(config)
+    elif config is not None:
+        os.environ["OSTIARY_CONFIG"] = str(config)
+
+
+@cli.command()
+def serve(config: Config = None) -> None:
+    """Run the gateway until SIGTERM; requests in flight then end."""
+    settings = _settings(config)
+    configure(settings.log.level, settings.log.format)
+    _run(app.serve(settings))
+
+
+@cli.command()
+def scan(
+    targets: Annotated[
+        list[str],
+        typer.Argument(metavar="TARGET...", help="Files, folders, - (standard input) or mxc:// URIs."),
+    ],
+    config: Config = None,
+    as_json: AsJson = False,  # noqa: FBT002
+    access_token_path: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="A file with the access token that mxc:// URIs are fetched with. "
+            "Default: $OSTIARY_ACCESS_TOKEN, or synapse.admin_token_path.",
+            show_default=False,
+        ),
+    ] = None,
+) -> None:
+    """Scan with the configured engines. Exit status: 0 all clean, 1 something is not, 2 could not scan."""
+    settings = _settings(config, exit_code=2)
+    configure("error", settings.log.format)
+    options = ScanOptions(targets, as_json, access_token_path)
+    raise typer.Exit(_run(scan_targets(settings, options, os.environ), exit_code=2))
+
+
+@cli.command()
+def check(config: Config = None, as_json: AsJson = False) -> None:  # noqa: FBT002
+    """Examine the homeserver, every engine with a known-bad sample, the secret and the disk.
+
+    Exit status: 0 where nothing fails (warnings alone are no failure), 1 with the names of what does.
+    """
+    settings = _settings(config)
+    configure("error", settings.log.format)
+    findings = _run(check_everything(settings))
+    raise typer.Exit(print_findings(findings, as_json=as_json))
+
+
+@cli.command()
+def secret(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Where it goes; nothing is overwritten.")],
+) -> None:
+    """Make a request secret and print the public key that clients will seal their requests to."""
+    try:
+        made = make_secret(file)
+    except FileExistsError:
+        _fail(f"{file} exists already: it is left as it is")
+    except ConfigError as error:
+        _fail(str(error))
+    typer.echo(Envelope(made).public_key)
+
+
+@cli.command()
+def schema() -> None:
+    """Print the JSON schema of the configuration, for editors and validators."""
+    typer.echo(json.dumps(json_schema(), indent=2))
+
+
+def main() -> None:
+    """Run the command line."""
+    cli()
+
+
+def _settings(config: Path | None, exit_code: int = 1) -> Settings:
+    try:
+        return load(config, os.environ)
+    except ConfigError as error:
+        _fail(str(error), exit_code)
+
+
+def _run(work: Coroutine[Any, Any, T], exit_code: int = 1) -> T:
+    """Run to the end; what we raise on purpose ends the program with its text, not a traceback."""
+    try:
+        return uvloop.run(work)
+    except OstiaryError as error:
+        _fail(str(error), exit_code)
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        raise typer.Exit(130) from None
+
+
+def _fail(text: str, exit_code: int = 1) -> NoReturn:
+    for line in text.splitlines() or [text]:
+        print(f"ostiary: {line}", file=sys.stderr)  # noqa: T201
+    raise typer.Exit(exit_code)

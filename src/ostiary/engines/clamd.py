@@ -1,0 +1,84 @@
+"""The clamd engine: signatures of ClamAV, asked over a Unix socket (FILDES) or TCP (INSTREAM).
+
+On a Unix socket clamd gets a read-only descriptor of the very bytes that will be served, no copy.
+Sessions (zIDSESSION) are pooled, each with one scan at a time. A pooled session counts against
+clamd's MaxQueue (100) also while it is idle, so idle ones go after some seconds.
+
+Addresses are tried in order, each scan anew: one that can't be reached or cuts the connection
+sends us to the next, an answer of any kind never does. Deadlines are the caller's, by
+cancellation; a cancelled scan closes its session, though clamd finishes that scan for itself.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Final, TypeVar
+
+from ostiary.engines.clamd_address import UnreachableError, parse_address
+from ostiary.engines.clamd_pool import Question, SessionPool
+from ostiary.engines.interface import Sample
+from ostiary.errors import EngineError
+from ostiary.model import Finding
+from ostiary.wire.clamd import SessionCutError
+
+CONCURRENCY: Final = 8
+"""Scans at a time in one engine; clamd runs MaxThreads (10) of them and queues the rest."""
+
+CONNECT_SECONDS: Final = 5.0
+"""Patience for one address."""
+
+IDLE_SECONDS: Final = 5.0
+"""How long a session is kept for the next scan; clamd itself ends it after ReadTimeout (120 s)."""
+
+T = TypeVar("T")
+
+
+class ClamdEngine:
+    """Asks the first of several clamds that answers; `addresses` as in `engines[].address`."""
+
+    def __init__(
+        self,
+        name: str,
+        addresses: Sequence[str],
+        *,
+        concurrency: int = CONCURRENCY,
+        connect_seconds: float = CONNECT_SECONDS,
+        idle_seconds: float = IDLE_SECONDS,
+    ) -> None:
+        self.name = name
+        self._pools = [SessionPool(parse_address(text), connect_seconds, idle_seconds) for text in addresses]
+        self._slots = asyncio.Semaphore(concurrency)
+        self._version_slot = asyncio.Semaphore(1)  # health must not wait behind scans, nor pile up
+
+    async def start(self) -> None:
+        """Do nothing: the first scan connects."""
+
+    async def inspect(self, sample: Sample) -> Finding:
+        """Have clamd scan the sample; EngineError if no address gives an answer."""
+        async with self._slots:
+            return await self._ask(lambda session: session.scan(sample.blob))
+
+    async def version(self) -> str:
+        """Return clamd's reply to VERSION, such as `ClamAV 1.4.6/27000/<date of the signatures>`.
+
+        It does not change with signatures in loose files.
+        """
+        async with self._version_slot:
+            return await self._ask(lambda session: session.version())
+
+    async def close(self) -> None:
+        """Close the idle sessions; one in use is closed when its scan ends."""
+        for pool in self._pools:
+            pool.close()
+
+    async def _ask(self, question: Question[T]) -> T:
+        failures = []
+        for pool in self._pools:
+            try:
+                return await pool.ask(question)
+            except (UnreachableError, SessionCutError) as error:
+                failures.append(f"clamd at {pool.address}: {error}")
+            except EngineError as error:
+                raise EngineError(f"clamd at {pool.address} {error}") from error
+            except OSError as error:  # no descriptor left, or the spooled bytes can't be read
+                raise EngineError(f"could not hand the bytes to clamd: {error.strerror}") from error
+        raise EngineError("; ".join(failures))

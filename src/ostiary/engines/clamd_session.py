@@ -1,0 +1,165 @@
+"""One connection to a clamd and the session in it: the IO around `ostiary.wire.clamd`.
+
+It reads whenever there is something to read, also while it sends or lies idle: clamd may refuse a
+stream before its end, and a session that clamd ended while it lay idle must not be asked again.
+Raw non-blocking sockets, since a transport can't pass descriptors. One task at a time uses it;
+if that task ends in any exception, the session is closed and nothing of it used again.
+"""
+
+import array
+import asyncio
+import os
+import socket
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing, suppress
+from typing import Final, cast
+
+from ostiary.blob import Blob
+from ostiary.engines.clamd_address import Address, UnixAddress
+from ostiary.errors import EngineError
+from ostiary.model import Finding
+from ostiary.wire import clamd as wire
+
+CHUNK: Final = 1 << 18
+"""Bytes of a spooled blob that are read, and sent over TCP, at a time."""
+
+_READ: Final = wire.MAX_REPLY
+
+_Ancillary = Sequence[tuple[int, int, "array.array[int]"]]
+
+
+class ClamdSession:
+    """A session over a connected socket, which it owns; made inside the running loop that it uses."""
+
+    def __init__(self, connection: socket.socket, address: Address) -> None:
+        self._connection = connection
+        self._descriptor = connection.fileno()
+        self._passes_descriptors = isinstance(address, UnixAddress)
+        self._loop = asyncio.get_running_loop()
+        self._session = wire.Session()
+        self._outcome: wire.Answer | EngineError | None = None
+        self._waiter: asyncio.Future[None] | None = None
+        self._loop.add_reader(self._descriptor, self._readable)
+
+    @property
+    def reusable(self) -> bool:
+        """Whether the last answer was whole, nothing came after it, and clamd is still there."""
+        return self._session.reusable and self._outcome is None
+
+    async def scan(self, blob: Blob) -> Finding:
+        """Have the blob scanned; EngineError (SessionCutError) if that gives no answer."""
+        await (self._pass_descriptor(blob) if self._passes_descriptors else self._stream(blob))
+        answer = await self._answer()
+        if isinstance(answer, wire.Version):
+            raise EngineError("told its version instead of a finding")
+        return answer
+
+    async def version(self) -> str:
+        """Return clamd's VERSION reply."""
+        await self._send([self._session.ask(wire.Command.VERSION)])
+        answer = await self._answer()
+        if not isinstance(answer, wire.Version):
+            raise EngineError("told a finding instead of its version")
+        return answer.text
+
+    def close(self) -> None:
+        """Close the connection, in good order if nothing is outstanding. Safe to call twice."""
+        if self._connection.fileno() < 0:
+            return
+        self._loop.remove_reader(self._descriptor)
+        self._loop.remove_writer(self._descriptor)
+        if self.reusable:
+            with suppress(OSError):
+                self._connection.send(wire.END)
+        self._connection.close()
+
+    async def _pass_descriptor(self, blob: Blob) -> None:
+        question = self._session.ask(wire.Command.FILDES)
+        descriptor = blob.open_descriptor()
+        try:
+            rights = array.array("i", [descriptor])
+            await self._send([question], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)])
+        finally:
+            os.close(descriptor)
+
+    async def _stream(self, blob: Blob) -> None:
+        session = self._session
+        pending = session.ask(wire.Command.INSTREAM)
+        chunks = cast("AsyncGenerator[bytes, None]", blob.chunks(CHUNK))
+        async with aclosing(chunks):
+            async for chunk in chunks:
+                if not await self._send([pending + session.chunk(len(chunk)), chunk]):
+                    return
+                pending = b""
+        await self._send([pending + session.end_of_stream()])
+
+    async def _send(self, parts: Sequence[bytes], ancillary: _Ancillary = ()) -> bool:
+        """Send all of it; return False if clamd does not listen to the end: its reason can be read."""
+        left = [memoryview(part) for part in parts]
+        while left:
+            if self._outcome is not None:
+                return False
+            try:
+                sent = self._connection.sendmsg(left, ancillary)
+            except (BlockingIOError, InterruptedError):
+                await self._writable()
+            except (BrokenPipeError, ConnectionResetError):
+                return False
+            else:
+                left, ancillary = _rest(left, sent), ()
+        return True
+
+    async def _answer(self) -> wire.Answer:
+        while self._outcome is None:
+            await self._change()
+        outcome = self._outcome
+        if isinstance(outcome, EngineError):
+            raise outcome
+        self._outcome = None
+        return outcome
+
+    async def _writable(self) -> None:
+        self._loop.add_writer(self._descriptor, self._wake)
+        try:
+            await self._change()
+        finally:
+            self._loop.remove_writer(self._descriptor)
+
+    async def _change(self) -> None:
+        """Wait until something was read, or the socket takes bytes again if that is watched."""
+        self._waiter = self._loop.create_future()
+        try:
+            await self._waiter
+        finally:
+            self._waiter = None
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def _readable(self) -> None:
+        try:
+            data = self._connection.recv(_READ)
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError:
+            data = b""  # a reset ends a session as much as an end of file
+        try:
+            if data:
+                answer = self._session.feed(data)
+                self._outcome = self._outcome if answer is None else answer
+            else:
+                self._session.eof()
+        except EngineError as error:
+            self._outcome = error  # also in place of an answer: what came behind it makes it doubtful
+        if self._session.over:
+            self._loop.remove_reader(self._descriptor)
+        self._wake()
+
+
+def _rest(parts: list[memoryview], sent: int) -> list[memoryview]:
+    """Return what is left of the parts after so many bytes of them."""
+    while parts and sent >= len(parts[0]):
+        sent -= len(parts[0])
+        parts = parts[1:]
+    return [parts[0][sent:], *parts[1:]] if parts else []

@@ -1,0 +1,91 @@
+"""Every metric's name, once. All series exist from the start, at 0 (Prometheus best practice).
+
+`scans_total` counts every request that got a judgement; `infected_total` and
+`scan_duration_seconds` count inspections that ran. Labels come from closed sets: nothing that a
+client or a file chooses ever becomes a label.
+"""
+
+from collections.abc import Callable
+from typing import Final
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    disable_created_metrics,
+    generate_latest,
+)
+
+from ostiary.model import Result
+
+ERROR_KINDS: Final = (
+    "malformed",
+    "not_found",
+    "unauthorized",
+    "decryption",
+    "envelope",
+    "too_large",
+    "homeserver",
+    "engine",
+    "overloaded",
+    "internal",
+)
+"""The values of `content_scanner_errors_total{kind}`."""
+
+_BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+
+
+class Metrics:
+    """The gateway's metrics, in a registry of their own."""
+
+    def __init__(self) -> None:
+        disable_created_metrics()  # they double the series and nobody asks for them
+        self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        self.scans = Counter(
+            "content_scanner_scans_total",
+            "Requests that got a judgement, by result",
+            ["result"],
+            registry=self.registry,
+        )
+        self.infected = Counter(
+            "content_scanner_infected_total",
+            "Inspections that found an infection",
+            registry=self.registry,
+        )
+        self.scan_duration = Histogram(
+            "content_scanner_scan_duration_seconds",
+            "How long an inspection by all engines took",
+            buckets=_BUCKETS,
+            registry=self.registry,
+        )
+        self.cache_hits = Counter(
+            "content_scanner_cache_hits_total",
+            "Judgements given without an inspection",
+            registry=self.registry,
+        )
+        self.errors = Counter(
+            "content_scanner_errors_total",
+            "Requests that ended without a judgement or with a failed scan, by kind",
+            ["kind"],
+            registry=self.registry,
+        )
+        self.unscanned_served = Counter(
+            "content_scanner_unscanned_served_total",
+            "Files served although they could not be scanned, because the configuration says serve",
+            registry=self.registry,
+        )
+        for result in Result:
+            self.scans.labels(result.value)
+        for kind in ERROR_KINDS:
+            self.errors.labels(kind)
+
+    def watch(self, name: str, text: str, value: Callable[[], float]) -> None:
+        """Add a gauge whose value is asked for at each scrape."""
+        Gauge(f"content_scanner_{name}", text, registry=self.registry).set_function(value)
+
+    def exposition(self) -> bytes:
+        """Return the Prometheus text format 0.0.4."""
+        return generate_latest(self.registry)

@@ -1,0 +1,66 @@
+"""Request bodies, read with a limit on their bytes and on the client's silences."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from typing import Final
+
+from aiohttp import hdrs, web
+from aiohttp.http_exceptions import HttpProcessingError
+
+from ostiary.blocking import run_blocking
+from ostiary.budget import Budget
+from ostiary.errors import MalformedRequestError, RequestTooLargeError
+from ostiary.wire.strict_json import JsonValue, parse_object
+
+JSON_LIMIT: Final = 1 << 20
+"""Bytes of a JSON body, and of the `body` part of a form."""
+
+_FREE: Final = 1 << 16  # a body up to this counts as part of its request, larger ones take room
+
+
+async def pieces(request: web.BaseRequest, limit: int, idle: float) -> AsyncIterator[bytes]:
+    """Yield the body as it arrives, at most `limit` bytes and with no pause over `idle` seconds."""
+    await _invite(request)
+    size = 0
+    while True:
+        try:
+            async with asyncio.timeout(idle):
+                piece = await request.content.readany()
+        except TimeoutError:
+            raise MalformedRequestError("the request body did not arrive in time") from None
+        except (web.RequestPayloadError, HttpProcessingError, OSError):
+            raise MalformedRequestError("the request body was cut short") from None
+        if not piece:
+            return
+        size += len(piece)
+        if size > limit:
+            raise _too_large(limit)
+        yield piece
+
+
+async def json_object(request: web.BaseRequest, memory: Budget, idle: float) -> dict[str, JsonValue]:
+    """Return the body's JSON object; MalformedRequestError or RequestTooLargeError otherwise."""
+    if request.content_length is not None and request.content_length > JSON_LIMIT:
+        raise _too_large(JSON_LIMIT)
+    body = bytearray()
+    async with AsyncExitStack() as held:
+        async for piece in pieces(request, JSON_LIMIT, idle):
+            if len(body) <= _FREE < len(body) + len(piece):
+                await held.enter_async_context(memory.share(2 * JSON_LIMIT))
+            body += piece
+        if len(body) > _FREE:
+            return await run_blocking(parse_object, bytes(body))
+        return parse_object(bytes(body))
+
+
+def _too_large(limit: int) -> RequestTooLargeError:
+    return RequestTooLargeError(f"the request body is larger than {limit} bytes")
+
+
+async def _invite(request: web.BaseRequest) -> None:
+    """Answer `Expect: 100-continue` (RFC 9110, 10.1.1) now that we really want the body."""
+    if request.headers.get(hdrs.EXPECT, "").lower() == "100-continue":
+        writer = request.writer
+        await writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        writer.output_size = 0  # those bytes are not part of the response

@@ -1,0 +1,129 @@
+"""Blobs: immutable bytes with their digest, in memory or in an anonymous file."""
+
+import asyncio
+import hashlib
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ostiary.blob import MEMORY_LIMIT, Blob, BlobWriter, anonymous_file
+from tests.descriptors import open_descriptors
+
+
+async def _blob(directory: Path, *chunks: bytes) -> Blob:
+    with BlobWriter(directory) as writer:
+        for chunk in chunks:
+            await writer.add(chunk)
+        return await writer.finish()
+
+
+async def _all(blob: Blob, size: int) -> bytes:
+    return b"".join([chunk async for chunk in blob.chunks(size)])
+
+
+@pytest.mark.parametrize("size", [0, 1, MEMORY_LIMIT - 1, MEMORY_LIMIT, MEMORY_LIMIT + 1, 3 * MEMORY_LIMIT + 7])
+async def test_a_blob_holds_what_was_written(tmp_path: Path, size: int) -> None:
+    """Whatever the size, the bytes, their number and their sha256 come out as they went in."""
+    data = os.urandom(size)
+    with await _blob(tmp_path, data) as blob:
+        assert blob.size == size
+        assert blob.sha256 == hashlib.sha256(data).digest()
+        assert await _all(blob, 100_000) == data
+        assert (blob.data is None) == (size > MEMORY_LIMIT)
+
+
+@given(st.lists(st.binary(max_size=400_000), max_size=8))
+async def test_the_cuts_between_chunks_do_not_matter(chunks: list[bytes]) -> None:
+    """However the bytes are cut on their way in, the blob is the same."""
+    whole = b"".join(chunks)
+    with await _blob(Path("/var/tmp"), *chunks) as blob:  # noqa: S108
+        assert blob.sha256 == hashlib.sha256(whole).digest()
+        assert blob.read(0, len(whole) + 1) == whole
+
+
+async def test_a_large_blob_has_no_name_and_lies_on_the_disk_it_was_given(tmp_path: Path) -> None:
+    """A spooled blob is an unlinked file in the spool directory, not a memfd."""
+    with await _blob(tmp_path, bytes(2 * MEMORY_LIMIT)) as blob:
+        assert list(tmp_path.iterdir()) == []
+        descriptor = blob.open_descriptor()
+        status = os.fstat(descriptor)
+        os.close(descriptor)
+        assert status.st_nlink == 0
+        assert status.st_dev == tmp_path.stat().st_dev
+
+
+@pytest.mark.parametrize("size", [10, 2 * MEMORY_LIMIT])
+async def test_nobody_can_write_to_a_blob(tmp_path: Path, size: int) -> None:
+    """The descriptor that engines get is read-only, and each has an offset of its own."""
+    with await _blob(tmp_path, bytes(size)) as blob:
+        one, other = blob.open_descriptor(), blob.open_descriptor()
+        try:
+            with pytest.raises(OSError, match="Bad file descriptor"):
+                os.write(one, b"changed")
+            os.read(one, 5)
+            assert len(os.read(other, size)) == size
+        finally:
+            os.close(one)
+            os.close(other)
+
+
+@pytest.mark.parametrize("size", [10, 2 * MEMORY_LIMIT])
+async def test_a_closed_blob_is_empty_handed(tmp_path: Path, size: int) -> None:
+    """After close there is nothing to read, nothing left open, and closing again does no harm."""
+    before = open_descriptors()
+    blob = await _blob(tmp_path, bytes(size))
+    os.close(blob.open_descriptor())
+    blob.close()
+    blob.close()
+    assert open_descriptors() == before
+    with pytest.raises(ValueError, match="closed"):
+        blob.read(0, 1)
+    with pytest.raises(ValueError, match="closed"):
+        blob.open_descriptor()
+
+
+async def test_an_unfinished_blob_is_thrown_away(tmp_path: Path) -> None:
+    """A writer that is left before it was finished keeps no file open."""
+    before = open_descriptors()
+    with BlobWriter(tmp_path) as writer:
+        await writer.add(bytes(2 * MEMORY_LIMIT))
+        assert open_descriptors() != before
+    assert open_descriptors() == before
+
+
+async def test_a_cancelled_writer_waits_for_its_thread(tmp_path: Path) -> None:
+    """Cancelling during a spill never closes the file under the thread that writes to it."""
+    before = open_descriptors()
+    for _ in range(20):
+
+        async def write() -> None:
+            with BlobWriter(tmp_path) as writer:
+                for _ in range(8):
+                    await writer.add(bytes(2 * MEMORY_LIMIT))
+
+        async with asyncio.TaskGroup() as group:
+            task = group.create_task(write())
+            await asyncio.sleep(0.001)
+            task.cancel()
+    assert open_descriptors() == before
+
+
+async def test_a_file_that_became_shorter_is_an_error_not_an_end(tmp_path: Path) -> None:
+    """A spooled file that loses bytes is never taken for a shorter media."""
+    descriptor = anonymous_file(tmp_path)
+    os.write(descriptor, b"only ten b")
+    with (
+        Blob(size=20, sha256=b"", data=None, descriptor=descriptor) as blob,
+        pytest.raises(OSError, match="shorter"),
+    ):
+        await _all(blob, 5)
+
+
+def test_a_blob_does_not_show_its_digest() -> None:
+    """The repr of a blob says how long it is and not which file it is."""
+    blob = Blob.of(b"secret")
+    assert blob.sha256.hex() not in repr(blob)
+    assert "6 bytes" in repr(blob)

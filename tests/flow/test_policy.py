@@ -1,0 +1,174 @@
+"""Policy: what the engines found and what the operator decided become one verdict."""
+
+import itertools
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ostiary.model import Cause, Clean, Declared, Finding, Forbidden, Infected, Report, Result, Unscannable
+from ostiary.policy import DISGUISE_RULE, TYPE_RULE, Rules, judge, oversize
+
+PNG = "image/png"
+NOBODY_SAYS = Declared()
+ERROR = Unscannable(Cause.ERROR, "clamd is away")
+LIMIT = Unscannable(Cause.LIMIT, "too deep")
+EVERYTHING = Rules(serve=frozenset(Cause))
+
+FINDINGS: list[Finding] = [
+    Clean(),
+    Infected("Eicar"),
+    Forbidden("rule"),
+    *(Unscannable(cause, "why") for cause in Cause),
+]
+REPORTS = st.lists(
+    st.builds(Report, st.sampled_from(["a", "b"]), st.sampled_from(FINDINGS), st.booleans(), st.booleans()),
+    max_size=5,
+)
+RULES = st.builds(Rules, serve=st.frozensets(st.sampled_from(list(Cause))))
+
+
+def test_one_clean_word_is_enough_when_nobody_objects() -> None:
+    """A clean report from a required engine makes a clean verdict that releases."""
+    verdict = judge([Report("clamd", Clean())], PNG, NOBODY_SAYS, Rules())
+    assert (verdict.result, verdict.release, verdict.detected_type) == (Result.CLEAN, True, PNG)
+
+
+@given(REPORTS, RULES)
+def test_clean_is_what_every_required_engine_said(reports: list[Report], rules: Rules) -> None:
+    """Principle 1: a clean verdict means that all required engines, and at least one, said clean."""
+    verdict = judge(reports, PNG, NOBODY_SAYS, rules)
+    counting = [report for report in reports if not report.shadow]
+    if verdict.result is Result.CLEAN:
+        assert any(isinstance(report.finding, Clean) for report in counting)
+        assert all(isinstance(report.finding, Clean) for report in counting if report.required)
+        assert not any(isinstance(report.finding, Infected | Forbidden) for report in counting)
+
+
+@given(REPORTS)
+def test_closed_by_default(reports: list[Report]) -> None:
+    """Without a `serve` in the configuration only a clean verdict releases."""
+    verdict = judge(reports, PNG, NOBODY_SAYS, Rules())
+    assert verdict.release == (verdict.result is Result.CLEAN)
+
+
+@given(REPORTS, RULES)
+def test_a_known_infection_is_never_released(reports: list[Report], rules: Rules) -> None:
+    """Nothing that an operator writes lets an infected or forbidden file pass."""
+    verdict = judge(reports, PNG, NOBODY_SAYS, rules)
+    if any(isinstance(report.finding, Infected | Forbidden) and not report.shadow for report in reports):
+        assert not verdict.release
+
+
+def test_infected_goes_before_everything() -> None:
+    """In whatever order the reports stand, an infection decides, and is named."""
+    findings: list[Finding] = [Clean(), Infected("Eicar"), ERROR, LIMIT, Forbidden("rule")]
+    for order in itertools.permutations(findings):
+        verdict = judge([Report(f"e{i}", f) for i, f in enumerate(order)], PNG, NOBODY_SAYS, EVERYTHING)
+        assert (verdict.result, verdict.name) == (Result.INFECTED, "Eicar")
+
+
+def test_an_error_of_a_required_engine_is_no_judgement() -> None:
+    """One engine's "clean" does not make up for another's silence."""
+    verdict = judge([Report("a", Clean()), Report("b", ERROR)], PNG, NOBODY_SAYS, Rules())
+    assert (verdict.result, verdict.release, verdict.engine) == (Result.ERROR, False, "b")
+
+
+def test_an_error_of_an_engine_that_is_not_required_does_not_decide() -> None:
+    """`required: false`: its errors are logged, the others decide."""
+    verdict = judge([Report("a", Clean()), Report("b", ERROR, required=False)], PNG, NOBODY_SAYS, Rules())
+    assert verdict.result is Result.CLEAN
+
+
+def test_nobody_vouches_when_every_engine_fails() -> None:
+    """Not even engines that are not required may all be silent."""
+    verdict = judge([Report("a", ERROR, required=False)], PNG, NOBODY_SAYS, Rules())
+    assert (verdict.result, verdict.release) == (Result.ERROR, False)
+    assert not judge([], PNG, NOBODY_SAYS, Rules()).release
+
+
+def test_shadow_findings_never_decide() -> None:
+    """An engine in shadow mode can neither block nor vouch."""
+    shadow = Report("new", Infected("Eicar"), shadow=True)
+    assert judge([shadow, Report("a", Clean())], PNG, NOBODY_SAYS, Rules()).result is Result.CLEAN
+    assert not judge([Report("new", Clean(), shadow=True)], PNG, NOBODY_SAYS, Rules()).release
+
+
+@pytest.mark.parametrize("cause", list(Cause))
+def test_each_cause_is_served_only_where_the_operator_says_so(cause: Cause) -> None:
+    """A cause in `serve` releases, is never called clean, and another cause still blocks."""
+    reports = [Report("a", Unscannable(cause, "why"))]
+    verdict = judge(reports, PNG, NOBODY_SAYS, Rules(serve=frozenset({cause})))
+    assert verdict.release
+    assert verdict.result is (Result.UNSCANNABLE if cause.permanent else Result.ERROR)
+    assert verdict.name == cause.value
+    others = frozenset(Cause) - {cause}
+    assert not judge(reports, PNG, NOBODY_SAYS, Rules(serve=others)).release
+
+
+def test_what_blocks_goes_before_what_is_served() -> None:
+    """Two engines, two causes: the one that the operator serves does not open the door for the other."""
+    reports = [Report("a", LIMIT), Report("b", Unscannable(Cause.MACRO, "AutoOpen"))]
+    verdict = judge(reports, PNG, NOBODY_SAYS, Rules(serve=frozenset({Cause.LIMIT})))
+    assert (verdict.name, verdict.release) == ("macro", False)
+
+
+@pytest.mark.parametrize(
+    ("rules", "allowed"),
+    [
+        (Rules(), True),
+        (Rules(allowed_types=(PNG,)), True),
+        (Rules(allowed_types=("image/*",)), True),
+        (Rules(allowed_types=("*/*",)), True),
+        (Rules(allowed_types=("image/jpeg",)), False),
+        (Rules(allowed_types=()), False),
+        (Rules(blocked_types=(PNG,)), False),
+        (Rules(blocked_types=("image/*",)), False),
+        (Rules(blocked_types=("image/jpeg", "video/*")), True),
+        (Rules(blocked_types=()), True),
+    ],
+)
+def test_type_lists(rules: Rules, allowed: bool) -> None:  # noqa: FBT001
+    """`allowed_mimetypes` lets only its own pass, `blocked_mimetypes` all but its own."""
+    verdict = judge([Report("a", Clean())], PNG, NOBODY_SAYS, rules)
+    assert verdict.release is allowed
+    if not allowed:
+        assert (verdict.result, verdict.name) == (Result.FORBIDDEN, TYPE_RULE)
+        assert PNG in verdict.info
+
+
+@pytest.mark.parametrize(
+    ("detected", "declared", "refused"),
+    [
+        ("application/x-dosexec", Declared("image/png"), True),
+        ("application/x-dosexec", Declared("IMAGE/JPEG; charset=x"), True),
+        ("application/x-dosexec", Declared("application/octet-stream", "holiday.JPG"), True),
+        ("application/x-executable", Declared(None, "report.docx"), True),
+        ("application/x-sharedlib", Declared("application/pdf"), True),
+        (
+            "application/x-dosexec",
+            Declared("application/vnd.openxmlformats-officedocument.wordprocessingml.document"),
+            True,
+        ),
+        ("application/x-dosexec", Declared("application/x-msdownload", "setup.exe"), False),
+        ("application/x-dosexec", Declared(), False),
+        ("application/x-dosexec", Declared("application/octet-stream", "jpg"), True),
+        (PNG, Declared("image/jpeg", "a.jpg"), False),
+    ],
+)
+def test_a_program_under_a_harmless_name_is_forbidden(
+    detected: str, declared: Declared, refused: bool  # noqa: FBT001
+) -> None:
+    """What a request declares is compared with what the bytes are; an honest program passes."""
+    verdict = judge([Report("a", Clean())], detected, declared, Rules())
+    assert (verdict.name == DISGUISE_RULE) is refused
+    assert verdict.release is not refused
+
+
+def test_oversize_is_refused_by_default_and_served_by_choice() -> None:
+    """A file that nobody looked at for its size is unscannable, and leaves only by the operator's word."""
+    closed, opened = oversize(100, Rules()), oversize(100, Rules(serve=frozenset({Cause.TOO_LARGE})))
+    assert (closed.result, closed.release) == (Result.UNSCANNABLE, False)
+    assert (opened.result, opened.release) == (Result.UNSCANNABLE, True)
+    assert "100 bytes" in closed.info
+    assert oversize(100, Rules(allowed_types=(PNG,))).result is Result.UNSCANNABLE
