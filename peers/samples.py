@@ -4,6 +4,7 @@ Built when needed, so that no scanner finds this repository.
 """
 
 import io
+import os
 import struct
 import zipfile
 import zlib
@@ -24,10 +25,12 @@ def png(width: int = 320, height: int = 240) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + b"".join(_chunk(kind, data) for kind, data in chunks)
 
 
-def zipped(name: str, data: bytes) -> bytes:
-    """Return a zip with one compressed member."""
+def zipped(name: str, data: bytes, beside: int = 0) -> bytes:
+    """Return a zip with one compressed member, and one of so many random bytes before it."""
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        if beside:
+            archive.writestr("noise", os.urandom(beside))
         archive.writestr(name, data)
     return file.getvalue()
 

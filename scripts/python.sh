@@ -19,7 +19,7 @@ find_python() {
             return
         fi
     done
-    fail "Python 3.11 or newer is needed, and python3 is $(python3 --version 2>&1 || echo missing)." \
+    fail "Python 3.11 or newer is needed, and python3 is $(python3 --version 2>/dev/null || echo missing)." \
         "Install one (Debian 12, Ubuntu 24.04 and later: apt-get install python3 python3-venv)," \
         "or name it: make PYTHON=/path/to/python3.12 ..."
 }

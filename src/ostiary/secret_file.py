@@ -37,6 +37,7 @@ def make_secret(path: Path) -> bytes:
     """Make a new secret; FileExistsError if there is one, ConfigError if it can't be written."""
     secret = generate_secret(secrets.token_bytes)
     try:
+        path.parent.mkdir(exist_ok=True)  # /etc/ostiary, at a first start; a mistyped path has no parent
         descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".ostiary-secret-")  # mode 0600
         try:
             with os.fdopen(descriptor, "wb") as file:
@@ -50,7 +51,7 @@ def make_secret(path: Path) -> bytes:
         raise
     except OSError as error:
         raise ConfigError(
-            f"{path}: the request secret can't be written ({error.strerror}): make the folder, "
+            f"{path}: the request secret can't be written ({error.strerror}): make its folder, "
             "or set crypto.request_secret_path to a place that the gateway may write to"
         ) from None
     return secret

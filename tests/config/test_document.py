@@ -58,7 +58,8 @@ def test_values(text: str, value: Value) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["0100", "0o17", "0x1F", "0b1", "1:30", "1:30.5", "2001-12-14", "2001-12-14t21:59:43Z", "1e3", "9" * 41]
+    "text",
+    ["0100", "0o17", "0x1F", "0b1", "1:30", "1:30.5", "2001-12-14", "2001-12-14t21:59:43Z", "1e3", "9" * 41],
 )  # fmt: skip
 def test_what_yaml_versions_read_differently_stays_text(text: str) -> None:
     """1:30 is 90 to YAML 1.1: nobody who writes it in a size means that."""
@@ -76,7 +77,8 @@ def test_lines() -> None:
     """Every key and every entry knows its line, counted from one."""
     lines = parse("a:\n  b: 1\n\n  c:\n  - x\n  - {d: 1}\n").lines
     assert lines == {
-        (): 1, ("a",): 1, ("a", "b"): 2, ("a", "c"): 4, ("a", "c", 0): 5, ("a", "c", 1): 6, ("a", "c", 1, "d"): 6,
+        (): 1, ("a",): 1, ("a", "b"): 2, ("a", "c"): 4, ("a", "c", 0): 5,
+        ("a", "c", 1): 6, ("a", "c", 1, "d"): 6,
     }  # fmt: skip
 
 
@@ -150,8 +152,13 @@ def test_what_is_no_yaml(text: str, line: int, words: str) -> None:
     assert words in document.faults[0].text
 
 
-@pytest.mark.parametrize("secret", ["*hunter2", "!hunter2 x", "&hunter2 [", "%hunter2", "{hunter2", "[hunter2", "'hunter2",
-                                    "*it's", "!<hunter2", "!e!hunter2", "@hunter2", "`hunter2", "hunter2: x"])  # fmt: skip
+@pytest.mark.parametrize(
+    "secret",
+    [
+        "*hunter2", "!hunter2 x", "&hunter2 [", "%hunter2", "{hunter2", "[hunter2", "'hunter2", "*it's",
+        "!<hunter2", "!e!hunter2", "@hunter2", "`hunter2", "hunter2: x",
+    ],
+)  # fmt: skip
 def test_faults_repeat_nothing_of_the_text(secret: str) -> None:
     """To YAML a passphrase may be an alias, a tag or an anchor; PyYAML's messages would repeat it."""
     for fault in parse(f"crypto:\n  pickle_key: {secret}\n").faults:
@@ -206,8 +213,11 @@ def test_the_bounds_leave_room() -> None:
 
 
 SCALARS = st.sampled_from(
-    ["a", "1", "0x1", "-.inf", ".nan", "1e400", "9" * 60, "2001-12-14", "~", "yes", "<<", "*a", "*b", "&a x", "&b {}",
-     "!!binary x", "!!set {a}", "!!python/name:os.x y", '"\\ud800"', "1:30", "'", '"', "|", ">", "---", "...", "%TAG ! x"]
+    [
+        "a", "1", "0x1", "-.inf", ".nan", "1e400", "9" * 60, "2001-12-14", "~", "yes", "<<", "*a", "*b",
+        "&a x", "&b {}", "!!binary x", "!!set {a}", "!!python/name:os.x y", '"\\ud800"', "1:30", "'", '"',
+        "|", ">", "---", "...", "%TAG ! x",
+    ]
 )  # fmt: skip
 PIECES = (
     st.sampled_from([": ", "- ", "? ", "[", "]", "{", "}", ", ", "\n", "\n  ", "\n    ", " ", "#", "<<: "])
@@ -225,14 +235,16 @@ def test_no_text_raises(text: str) -> None:
     """Whatever the text: values and faults, each with a line of the text and a text of one line."""
     document = parse(text)
     for fault in document.faults:
-        assert (
-            1 <= fault.line <= len(text) + 1
-        )
+        assert 1 <= fault.line <= len(text) + 1
         assert "\n" not in fault.text
 
 
 PLAIN = st.recursive(
-    st.none() | st.booleans() | st.integers(-(10**30), 10**30) | st.floats(allow_nan=False, width=32) | st.text(),
+    st.none()
+    | st.booleans()
+    | st.integers(-(10**30), 10**30)
+    | st.floats(allow_nan=False, width=32)
+    | st.text(),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
     max_leaves=20,
 )  # fmt: skip

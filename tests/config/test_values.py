@@ -2,6 +2,7 @@
 
 import math
 import re
+from typing import Any
 
 import pytest
 from hypothesis import example, given
@@ -79,8 +80,9 @@ def test_sizes(value: object, size: int) -> None:
 @pytest.mark.parametrize(
     "value",
     [
-        -1, -0.5, math.nan, math.inf, -math.inf, True, False, None, [], {}, "", " ", "abc", "-5s", "1e3", "5 5",
-        "5parsecs", "1h30m", "٣s", "0x10", "1_000", 10**40, pytest.param(10**5000, id="huge"), 1.7e308, "1" * 21, "99999999999999999999w",
+        -1, -0.5, math.nan, math.inf, -math.inf, True, False, None, [], {}, "", " ", "abc", "-5s", "1e3",
+        "5 5", "5parsecs", "1h30m", "\u0663s", "0x10", "1_000", 10**40, pytest.param(10**5000, id="huge"),
+        1.7e308, "1" * 21, "99999999999999999999w",
         pytest.param("9" * 100_000, id="long"),
     ],
 )  # fmt: skip
@@ -100,7 +102,7 @@ def test_no_half_bytes() -> None:
 
 
 @pytest.mark.parametrize("kind", [PositiveDuration, PositiveSize])
-def test_more_than_nothing(kind: object) -> None:
+def test_more_than_nothing(kind: Any) -> None:  # noqa: ANN401  (a type form)
     """Where 0 would mean nothing at all, it is refused."""
     with pytest.raises(ValueError, match="more than 0"):
         TypeAdapter(kind).validate_python(0)
@@ -111,7 +113,7 @@ def test_more_than_nothing(kind: object) -> None:
 @example(5e-324)
 @example(604800.0)
 def test_durations_round_trip(seconds: float) -> None:
-    """What is written for a duration reads as exactly that, from a nanosecond up."""
+    """What is written for a duration reads as exactly that, from a millisecond up."""
     text = format_duration(seconds)
     if seconds == 0 or seconds > 1e-3:
         assert parse_duration(text) == seconds

@@ -77,6 +77,10 @@ class Connection:
                 if not self._receive(1 << 20):
                     return
 
+    def stall(self) -> None:
+        """Read nothing more, until the server stops."""
+        self._stopping.wait(_PATIENCE)
+
     def _receive(self, size: int) -> bytes:
         data, ancillary, _, _ = self._connection.recvmsg(size, socket.CMSG_SPACE(4 * 8))
         for _, kind, content in ancillary:

@@ -39,7 +39,17 @@ def accepted(server_name: str, media_id: str = "abc") -> bool:
         # The specification's examples (appendices, "Server Name").
         *("matrix.org", "matrix.org:8888", "1.2.3.4", "1.2.3.4:1234"),
         *("[1234:5678::abcd]", "[1234:5678::abcd]:5678"),
-        *("localhost", "MATRIX.org", "xn--bcher-kva.example", "a-.example", "-", "1", "1.2.3", "1.2.3.4.5", "127.0.0.1:1"),
+        *(
+            "localhost",
+            "MATRIX.org",
+            "xn--bcher-kva.example",
+            "a-.example",
+            "-",
+            "1",
+            "1.2.3",
+            "1.2.3.4.5",
+            "127.0.0.1:1",
+        ),
         *("[::]", "[::ffff:1.2.3.4]", "[fe80::1]:65535", "example.org:00443", "a" * 255, "a" * 251 + ":123"),
     ],
 )
@@ -52,12 +62,58 @@ def test_server_names(server_name: str) -> None:
     "server_name",
     [
         *("", ".", "..", "...", ".org", "org.", "a..b", "matrix.org.", "matrix.org.:80"),
-        *("matrix.org:", "matrix.org:0", "matrix.org:65536", "matrix.org:123456", "matrix.org:+1", "matrix.org:1:2"),
-        *("matrix.org:٣", "matrix.org: 80", ":80", "256.1.1.1", "1.2.3.999", "1.2.3.4.", "1.2.3.4:"),
-        *("[]", "[:]", "[:::]", "[1::2::3]", "[::1", "::1", "[::1]a", "[::g]", "[::1%eth0]", "[v1.a]", "[1.2.3.4]"),
+        *(
+            "matrix.org:",
+            "matrix.org:0",
+            "matrix.org:65536",
+            "matrix.org:123456",
+            "matrix.org:+1",
+            "matrix.org:1:2",
+        ),
+        *("matrix.org:\u0663", "matrix.org: 80", ":80", "256.1.1.1", "1.2.3.999", "1.2.3.4.", "1.2.3.4:"),
+        *(
+            "[]",
+            "[:]",
+            "[:::]",
+            "[1::2::3]",
+            "[::1",
+            "::1",
+            "[::1]a",
+            "[::g]",
+            "[::1%eth0]",
+            "[v1.a]",
+            "[1.2.3.4]",
+        ),
         *("[12345::]", "[::1.2.3.256]", "[::ffff:1.2.3.4.5]", "a" * 256, "a" * 252 + ":123"),
-        *("a/b", "a\\b", "a%2fb", "%2e%2e", "a?b", "a#b", "a@b", "user@host", "a b", " a", "a ", "a\n", "\na", "a\0"),
-        *("a_b", "a~b", "bücher.example", "ａ.example", "a\u202eb", "a\u2024b", "١.٢.٣.٤", "a*", "a;b", "a&b", "a=b"),  # noqa: RUF001  (look-alikes)
+        *(
+            "a/b",
+            "a\\b",
+            "a%2fb",
+            "%2e%2e",
+            "a?b",
+            "a#b",
+            "a@b",
+            "user@host",
+            "a b",
+            " a",
+            "a ",
+            "a\n",
+            "\na",
+            "a\0",
+        ),
+        *(
+            "a_b",
+            "a~b",
+            "bücher.example",
+            "\uff41.example",
+            "a\u202eb",
+            "a\u2024b",
+            "\u0661.\u0662.\u0663.\u0664",
+            "a*",
+            "a;b",
+            "a&b",
+            "a=b",
+        ),
     ],
 )
 def test_what_is_no_server_name(server_name: str) -> None:
@@ -65,7 +121,9 @@ def test_what_is_no_server_name(server_name: str) -> None:
     assert not accepted(server_name)
 
 
-@pytest.mark.parametrize("media_id", ["a", "-", "_", "GCmhgzMPRjqgpODLsNQzVuHZ", "2020-01-01_abcDEF", "0", "a" * 255])
+@pytest.mark.parametrize(
+    "media_id", ["a", "-", "_", "GCmhgzMPRjqgpODLsNQzVuHZ", "2020-01-01_abcDEF", "0", "a" * 255]
+)
 def test_media_ids(media_id: str) -> None:
     """Letters, digits, `_` and `-`: the characters of base64url."""
     assert accepted("matrix.org", media_id)
@@ -74,8 +132,25 @@ def test_media_ids(media_id: str) -> None:
 @pytest.mark.parametrize(
     "media_id",
     [
-        *("", ".", "..", "a.b", "a~b", "a/b", "/", "../etc", "..%2f", "%2e%2e", "a%00", "a\0", "a\\b", "a b", "a\n", "\ta"),
-        *("a?x=1", "a#b", "a;b", "a:b", "a+b", "a=", "a@b", "ä", "ａ", "\u2025", "\ud800", "a" * 256),  # noqa: RUF001  (a look-alike)
+        *(
+            "",
+            ".",
+            "..",
+            "a.b",
+            "a~b",
+            "a/b",
+            "/",
+            "../etc",
+            "..%2f",
+            "%2e%2e",
+            "a%00",
+            "a\0",
+            "a\\b",
+            "a b",
+            "a\n",
+            "\ta",
+        ),
+        *("a?x=1", "a#b", "a;b", "a:b", "a+b", "a=", "a@b", "ä", "\uff41", "\u2025", "\ud800", "a" * 256),
     ],
 )
 def test_what_is_no_media_id(media_id: str) -> None:
@@ -131,9 +206,36 @@ def test_four_numbers_are_an_ipv4_address(numbers: list[int]) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        *("", "mxc://", "mxc:///", "mxc://a", "mxc://a/", "mxc:///b", "mxc:a/b", "MXC://a/b", "mxc//a/b", "http://a/b"),
-        *(" mxc://a/b", "mxc://a/b ", "mxc://a/b\n", "mxc://a/b/c", "mxc://a//b", "mxc://a/b?c", "mxc://a/b#c"),
-        *("mxc://a@b/c", "mxc://a/..", "mxc://../b", "mxc://mxc://a/b", "mxc://a\\b", "mxc://a%2fb/c", "mxc://a/b%00"),
+        *(
+            "",
+            "mxc://",
+            "mxc:///",
+            "mxc://a",
+            "mxc://a/",
+            "mxc:///b",
+            "mxc:a/b",
+            "MXC://a/b",
+            "mxc//a/b",
+            "http://a/b",
+        ),
+        *(
+            " mxc://a/b",
+            "mxc://a/b ",
+            "mxc://a/b\n",
+            "mxc://a/b/c",
+            "mxc://a//b",
+            "mxc://a/b?c",
+            "mxc://a/b#c",
+        ),
+        *(
+            "mxc://a@b/c",
+            "mxc://a/..",
+            "mxc://../b",
+            "mxc://mxc://a/b",
+            "mxc://a\\b",
+            "mxc://a%2fb/c",
+            "mxc://a/b%00",
+        ),
         "mxc://127.0.0.1/../../../some_service/etc/passwd",  # the specification's own example
     ],
 )

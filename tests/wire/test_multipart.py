@@ -199,6 +199,33 @@ def test_a_spoilt_body_is_parts_or_our_error(data: st.DataObject) -> None:
     assert outcome(bytewise(bytes(spoilt))) == outcome([bytes(spoilt)])
 
 
+lines = st.lists(
+    st.sampled_from(
+        [
+            *(b"\r\n", b"\n", b"--fence", b"--", b" ", b"x", b"-", b"\r\n--fence\r\n", b"\r\n\r\n"),
+            *(form("a", b"")[0] + b"\r\n\r\n", form("b", b"", "; filename=c")[0] + b"\r\n\r\n"),
+        ]
+    ),
+    max_size=10,
+).map(b"".join)
+
+
+@given(lines)
+@example(b"\r\n")
+@example(b"\n--fence\r\n" + form("b", b"")[0] + b"\r\n\r\n")
+def test_another_reader_finds_the_same_parts(data: bytes) -> None:
+    """What is accepted means the same to Python's mail library, which also takes LF for a line's end."""
+    whole = b"--fence\r\n" + form("a", b"")[0] + b"\r\n\r\n" + data + b"\r\n--fence--"
+    found = outcome([whole])
+    if isinstance(found, str):
+        return
+    head = b"Content-Type: multipart/form-data; boundary=fence\r\n\r\n"
+    others = list(email.message_from_bytes(head + whole).walk())[1:]
+    assert [part[1] for part in found] == [other.get_payload(decode=True) for other in others]
+    names = [other.get_param("name", header="content-disposition") for other in others]
+    assert [part[0].name for part in found] == names
+
+
 @pytest.mark.parametrize("payload", [b"", b"\r\n", b"--", bytes(range(256)) * 50, b"\r\n--" * 400])
 async def test_what_aiohttp_writes_is_read(payload: bytes) -> None:
     """A form from another implementation, with a quote and an umlaut in its file name, is read."""
@@ -313,6 +340,9 @@ def test_names_and_file_names(block: str, name: str, filename: str | None) -> No
         (b"Content-Disposition: form-data; name=a\r\ncontent-type: a/b\r\nContent-Type: a/b", "header twice"),
         (b"Content-Disposition: form-data; name=a\r\nno colon", "a header that is none"),
         (b"Content-Disposition : form-data; name=a", "a header that is none"),
+        (b"Content-Disposition: form-data; name=a\r\n--fence: x", "boundary stands among"),
+        (b"--fence\r\nContent-Disposition: form-data; name=a", "boundary stands among"),
+        (b"Content-Disposition: form-data; name=a\r\n--fence--", "boundary stands among"),
         (b" Content-Disposition: form-data; name=a", "a header that is none"),
         (b"Content-Disposition: form-data; name=a\nX: y", "a header that is none"),
         (b"Content-Disposition: form-data; name=a\rX: y", "a header that is none"),

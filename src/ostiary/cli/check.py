@@ -14,12 +14,10 @@ from enum import StrEnum
 from typing import Final
 
 from rich.console import Console
-from rich.table import Table
 
 from ostiary.app import engine_of, homeserver_of, spool_directory
 from ostiary.blob import Blob
-from ostiary.config.engines import ClamdSettings, YaraSettings
-from ostiary.config.engines import EngineSettings
+from ostiary.config.engines import ClamdSettings, EngineSettings, YaraSettings
 from ostiary.config.settings import Settings, effective_engines, inert
 from ostiary.engines.interface import Engine, Sample
 from ostiary.errors import ConfigError, OstiaryError
@@ -38,6 +36,9 @@ class Level(StrEnum):
     OK = "ok"
     WARNING = "warning"
     FAILED = "failed"
+
+
+_STYLES: Final = {Level.OK: "green", Level.WARNING: "yellow", Level.FAILED: "bold red"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,16 +64,16 @@ async def check_everything(settings: Settings) -> list[Finding]:
 def print_findings(findings: Sequence[Finding], *, as_json: bool) -> int:
     """Print the findings and return the exit status: 1 if anything failed."""
     failed = [finding.what for finding in findings if finding.level is Level.FAILED]
-    console = Console(highlight=False)
+    console = Console(highlight=False, markup=False, soft_wrap=True)
     if as_json:
         print(json.dumps({"ok": not failed, "findings": [asdict(f) for f in findings]}, indent=2))  # noqa: T201
         return int(bool(failed))
-    table = Table("", "what", "seen", "what to do", box=None, pad_edge=False, show_edge=False)
-    styles = {Level.OK: "green", Level.WARNING: "yellow", Level.FAILED: "bold red"}
+    width = max(len(finding.what) for finding in findings)
     for finding in findings:
-        table.add_row(finding.level.value, finding.what, finding.seen, finding.advice, style=None)
-        table.rows[-1].style = styles[finding.level] if finding.level is not Level.OK else ""
-    console.print(table)
+        console.print(f"{finding.level.value:<8} ", style=_STYLES[finding.level], end="")
+        console.print(f"{finding.what:<{width}}  {finding.seen}")
+        if finding.advice:
+            console.print(f"{'':<{9 + width}}  -> {finding.advice}", style="dim")
     console.print(f"\nfailed: {', '.join(failed)}" if failed else "\nnothing failed")
     return int(bool(failed))
 
@@ -166,10 +167,10 @@ def _secret(settings: Settings) -> Finding:
             seen = f"{path} can be read by others than its owner"
             return Finding(Level.WARNING, "secret", seen, f"chmod 600 {path}")
         return Finding(Level.OK, "secret", f"{path}, public key {Envelope(secret).public_key}")
-    if os.access(path.parent, os.W_OK):
+    if os.access(path.parent if path.parent.exists() else path.parent.parent, os.W_OK):
         return Finding(Level.OK, "secret", f"{path} will be made at the first start")
-    seen = f"{path} is missing and {path.parent} can't be written to"
-    return Finding(Level.FAILED, "secret", seen, f"make the folder, or run: ostiary secret {path}")
+    seen = f"{path} is missing and can't be made"
+    return Finding(Level.FAILED, "secret", seen, f"make {path.parent}, or set crypto.request_secret_path")
 
 
 def _disk(settings: Settings) -> list[Finding]:

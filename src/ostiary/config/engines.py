@@ -34,7 +34,10 @@ def parse_address(text: str) -> str | tuple[str, int]:
     if scheme != "tcp" or not re.fullmatch(r"[0-9]{1,5}", port) or not 0 < int(port) < 1 << 16:
         raise ValueError("expected unix:/path/to/socket, tcp:host:port or tcp:[address]:port")
     if host.startswith("[") and host.endswith("]"):
-        return str(ipaddress.IPv6Address(host[1:-1])), int(port)
+        try:
+            return str(ipaddress.IPv6Address(host[1:-1])), int(port)
+        except ValueError:
+            raise ValueError("its IPv6 address can't be read") from None
     if not _HOST_NAME.fullmatch(host):
         raise ValueError("its host can't be read; an IPv6 address stands in brackets")
     return host, int(port)

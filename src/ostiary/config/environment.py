@@ -29,7 +29,7 @@ def read_environment(environ: Mapping[str, str]) -> Layer:
     problems: list[Problem] = []
     for path, names in sorted(_variables(environ).items(), key=lambda item: (len(item[0]), item[0])):
         place = Place(0, shown_name(names[0]))
-        if not all(path) or len(path) > _DEPTH:
+        if not all(path) or len(path) > (1 if path[0] == "engines" else _DEPTH):
             problems.append(Problem(place, (), _FORM))
             continue
         problems += [Problem(place, path, f"set in {shown_name(name)} too") for name in names[1:]]

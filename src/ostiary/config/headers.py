@@ -15,7 +15,8 @@ from pydantic import AfterValidator, PlainSerializer
 from ostiary.config.section import Kind, complaint
 
 _NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,256}")
-_VALUE: Final = re.compile(r"[!-~\x80-\U0010ffff](?:[ \t!-~\x80-\U0010ffff]*[!-~\x80-\U0010ffff])?")
+_VISIBLE: Final = r"[!-~\xa0-\ud7ff\ue000-\U0010ffff]"  # no controls, and no half of a pair: UTF-8 holds none
+_VALUE: Final = re.compile(rf"{_VISIBLE}(?:(?:[ \t]|{_VISIBLE})*{_VISIBLE})?")
 
 _CONNECTION: Final = frozenset({
     "connection", "content-length", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding",

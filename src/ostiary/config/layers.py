@@ -104,8 +104,11 @@ def over(top: Layer, bottom: Layer) -> Layer:
     """Return one layer with the values of `top` where it has any."""
     data = dict(bottom.data)
     places = dict(bottom.places)
+    problems = [*bottom.problems, *top.problems]
     for name, value in top.data.items():
         below = data.get(name)
+        if isinstance(value, dict) and not isinstance(below, dict | None):  # or it would vanish unseen
+            problems.append(Problem(bottom.place((name,)), (name,), "expected a section with keys"))
         hidden: set[KeyPath] = {(name,)}
         if isinstance(value, dict) and isinstance(below, dict):
             data[name] = {**below, **value}
@@ -115,4 +118,4 @@ def over(top: Layer, bottom: Layer) -> Layer:
         places = {
             path: place for path, place in places.items() if path[:1] not in hidden and path[:2] not in hidden
         }
-    return Layer(data, {**places, **top.places}, (*bottom.problems, *top.problems))
+    return Layer(data, {**places, **top.places}, tuple(problems))

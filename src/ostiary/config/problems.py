@@ -27,13 +27,12 @@ _TEXTS: Final = {
     "bool_type": "expected true or false",
     "int_type": "expected a whole number",
     "string_type": "expected a text",
-    "string_unicode": "expected a text that UTF-8 can hold",
     "tuple_type": "expected a list",
     "frozen_set_type": "expected a list",
-    "mapping_type": "expected a mapping",
+    "dict_type": "expected a mapping",
     "missing": "is missing",
 }
-_SECTION_TYPES: Final = frozenset({"model_type", "model_attributes_type", "dict_type"})
+_SECTION_TYPES: Final = frozenset({"model_type", "model_attributes_type"})
 _BOUNDS: Final = {"greater_than_equal": ("ge", "at least"), "less_than_equal": ("le", "at most")}
 
 

@@ -128,6 +128,10 @@ def written_into(page: str) -> str:
     return f"{before}{BEGIN}\n\n{tables()}\n\n{END}{rest.partition(END)[2]}"
 
 
+def write(page: Path) -> None:
+    """Bring the page's tables up to date."""
+    page.write_text(written_into(page.read_text("utf-8")), "utf-8")
+
+
 if __name__ == "__main__":
-    target = Path(sys.argv[1])
-    target.write_text(written_into(target.read_text("utf-8")), "utf-8")
+    write(Path(sys.argv[1]))

@@ -3,13 +3,19 @@
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from ostiary.config.fields import FilePath, MimeType, OnUnscannable, Text, Whole
-from ostiary.config.section import NotYet, Section, complaint
+from ostiary.config.section import NotYet, Section, complaint, shown
 from ostiary.config.values import PositiveDuration, PositiveSize
 
 ErrorExitCode = Annotated[Whole, Field(ge=1, le=255)]  # 0 is clean, always
+
+
+def _no_number(value: object) -> object:
+    if isinstance(value, int | float) and not isinstance(value, bool):  # 1 equals True, and would pass
+        raise complaint(f"{shown(value)} is not one of uploads, true or false")
+    return value
 
 
 class ScanSettings(Section):
@@ -52,7 +58,9 @@ class ScanSettings(Section):
     """Exit codes by which a script says that it could not scan, 1 to 255. Neither 0, which is
     clean, nor any other code, which is not clean, can be given another meaning."""
 
-    remove_metadata: Annotated[Literal["uploads", True, False], NotYet(unless=(False,))] = "uploads"
+    remove_metadata: Annotated[
+        Literal["uploads", True, False], BeforeValidator(_no_number), NotYet(unless=(False,))
+    ] = "uploads"
     """Whether EXIF and its friends are removed from unencrypted images, without loss: from
     uploads, from uploads and downloads (true), or from none (false)."""
 

@@ -16,7 +16,7 @@ from typing import Final, TypeVar
 from ostiary.engines.clamd_address import UnreachableError, parse_address
 from ostiary.engines.clamd_pool import Question, SessionPool
 from ostiary.engines.interface import Sample
-from ostiary.errors import EngineError
+from ostiary.errors import ConfigError, EngineError
 from ostiary.model import Finding
 from ostiary.wire.clamd import SessionCutError
 
@@ -44,6 +44,8 @@ class ClamdEngine:
         connect_seconds: float = CONNECT_SECONDS,
         idle_seconds: float = IDLE_SECONDS,
     ) -> None:
+        if not addresses:
+            raise ConfigError(f"engine {name}: at least one address of a clamd is needed")
         self.name = name
         self._pools = [SessionPool(parse_address(text), connect_seconds, idle_seconds) for text in addresses]
         self._slots = asyncio.Semaphore(concurrency)
@@ -80,5 +82,5 @@ class ClamdEngine:
             except EngineError as error:
                 raise EngineError(f"clamd at {pool.address} {error}") from error
             except OSError as error:  # no descriptor left, or the spooled bytes can't be read
-                raise EngineError(f"could not hand the bytes to clamd: {error.strerror}") from error
+                raise EngineError(f"could not hand the bytes to clamd: {error.strerror or error}") from error
         raise EngineError("; ".join(failures))

@@ -64,7 +64,7 @@ class ClamdSession:
 
     def close(self) -> None:
         """Close the connection, in good order if nothing is outstanding. Safe to call twice."""
-        if self._connection.fileno() < 0:
+        if self._connection.fileno() < 0:  # its number may be somebody else's by now
             return
         self._loop.remove_reader(self._descriptor)
         self._loop.remove_writer(self._descriptor)
@@ -88,10 +88,13 @@ class ClamdSession:
         chunks = cast("AsyncGenerator[bytes, None]", blob.chunks(CHUNK))
         async with aclosing(chunks):
             async for chunk in chunks:
+                if self._outcome is not None:  # clamd refused while we waited for the disk
+                    return
                 if not await self._send([pending + session.chunk(len(chunk)), chunk]):
                     return
                 pending = b""
-        await self._send([pending + session.end_of_stream()])
+        if self._outcome is None:
+            await self._send([pending + session.end_of_stream()])
 
     async def _send(self, parts: Sequence[bytes], ancillary: _Ancillary = ()) -> bool:
         """Send all of it; return False if clamd does not listen to the end: its reason can be read."""

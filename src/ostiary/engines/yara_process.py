@@ -48,9 +48,9 @@ class Process:
         ours, theirs = socket.socketpair()
         with theirs:
             try:
-                self._child = subprocess.Popen(  # noqa: S603  (our interpreter, our module)
+                self._child = subprocess.Popen(
                     [sys.executable, "-P", "-s", "-m", "ostiary.engines.yara_worker"],
-                    stdin=theirs,
+                    stdin=theirs.fileno(),
                     stdout=subprocess.DEVNULL,
                     env=_environment(),
                     process_group=0,

@@ -181,7 +181,7 @@ class Session:
         idle, midway = self._state in {_State.IDLE, _State.OVER}, bool(self._buffer)
         self._state = _State.OVER
         if not idle:
-            self._cut("closed the connection before it answered", midway=midway)
+            self._cut("closed the connection before it answered: its log may say why", midway=midway)
 
     def _unasked(self, data: bytes) -> None:
         """End the session: nothing was asked. Only that clamd grew tired of waiting is no fault."""

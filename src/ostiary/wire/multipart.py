@@ -2,8 +2,8 @@
 
 Strict, because two readers of one body must find the same parts: lines end in CRLF, a boundary at
 the start of any other line is refused (RFC 2046, 5.1.1 forbids it), nothing may stand beside it, and
-headers that decide anything come once. All but a boundary's length of the input is passed on at
-once; what the bytes mean, and two parts of one name, are the caller's matter.
+a part's headers come once each. All but a boundary's length of the input is passed on at once; what
+the bytes mean, and two parts of one name, are the caller's matter.
 """
 
 import re
@@ -163,7 +163,7 @@ class MultipartReader:
             self._at += 2
             self._state = _State.LAST_LINE
             return True
-        end = None if self._buffer[self._at :] == b"-" else self._line_end()
+        end = None if self._buffer[self._at : self._at + 2] == b"-" else self._line_end()
         if end is None:
             return False
         self._parts += 1
@@ -181,6 +181,8 @@ class MultipartReader:
         if end < 0:
             self._scanned = max(self._at, len(self._buffer) - 3)
             return False
+        if self._buffer.find(self._needle, self._at, end) >= 0:
+            raise MalformedRequestError("a boundary stands among a part's headers")
         events.append(_begin(self._buffer[self._at + 2 : end], form=self._form))
         self._at = end + 2  # the CRLF of the empty line stays: a boundary may follow at once
         self._body_start = True

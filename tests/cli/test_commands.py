@@ -1,0 +1,251 @@
+"""The command line as a person or a script uses it: output, exit status, and clear errors."""
+
+import json
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from peers.clamd import Clamd
+from peers.gateway import command
+from peers.samples import EICAR, png, zipped
+from peers.synapse import Synapse, User
+
+PICTURE = png(40, 30)
+
+
+def ostiary(
+    *arguments: str | Path, folder: Path, stdin: bytes = b"", environment: dict[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run the command in a folder of its own, without a terminal."""
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("OSTIARY")}
+    done = subprocess.run(  # noqa: TID251  (no event loop here)
+        [command(), *map(str, arguments)],
+        cwd=folder,
+        input=stdin,
+        capture_output=True,
+        check=False,
+        timeout=60,
+        env={**clean, **(environment or {})},
+    )
+    return subprocess.CompletedProcess(done.args, done.returncode, done.stdout.decode(), done.stderr.decode())
+
+
+def config(folder: Path, **sections: object) -> Path:
+    """Write a configuration; its secret goes beside it."""
+    path = folder / "test.yaml"
+    secret = {"crypto": {"request_secret_path": str(folder / "secret")}}
+    path.write_text(json.dumps({**secret, **sections}))
+    return path
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Path:
+    """A folder with one file of each kind, one of them deeper, and a link that leads out of it."""
+    folder = tmp_path / "files"
+    (folder / "deep").mkdir(parents=True)
+    (folder / "picture.png").write_bytes(PICTURE)
+    (folder / "bad.txt").write_bytes(EICAR)
+    (folder / "deep" / "bad.zip").write_bytes(zipped("eicar.com", EICAR))
+    (folder / "link").symlink_to("/etc/passwd")
+    return folder
+
+
+def test_scan_a_clean_file(tmp_path: Path, files: Path) -> None:
+    """One clean file: a line, exit status 0, no configuration needed, nothing on standard error."""
+    done = ostiary("scan", files / "picture.png", folder=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.split() == ["clean", str(files / "picture.png")]
+
+
+def test_scan_a_folder(tmp_path: Path, files: Path) -> None:
+    """A folder is walked, links are not followed, and one bad file makes the exit status 1."""
+    done = ostiary("scan", files, folder=tmp_path)
+    lines = dict(reversed(line.split(None, 1)) for line in done.stdout.splitlines())
+    assert done.returncode == 1
+    assert {line.split(":")[0]: word for line, word in lines.items()} == {
+        str(files / "picture.png"): "clean",
+        str(files / "bad.txt"): "infected",
+        str(files / "deep" / "bad.zip"): "infected",
+    }
+
+
+def test_scan_as_json(tmp_path: Path, files: Path) -> None:
+    """`--json` prints one object a line."""
+    done = ostiary("scan", "--json", files / "bad.txt", files / "picture.png", folder=tmp_path)
+    found = {line["target"]: line for line in map(json.loads, done.stdout.splitlines())}
+    assert found[str(files / "picture.png")]["clean"] is True
+    assert found[str(files / "picture.png")]["type"] == "image/png"
+    assert found[str(files / "bad.txt")]["result"] == "infected"
+    assert found[str(files / "bad.txt")]["engine"] == "yara"
+
+
+@pytest.mark.parametrize(("data", "status", "word"), [(PICTURE, 0, "clean"), (EICAR, 1, "infected")])
+def test_scan_standard_input(tmp_path: Path, data: bytes, status: int, word: str) -> None:
+    """`-` is standard input."""
+    done = ostiary("scan", "-", folder=tmp_path, stdin=data)
+    assert (done.returncode, done.stdout.split()[0]) == (status, word)
+
+
+@pytest.mark.parametrize("target", ["missing", "pipe", "/dev/null"])
+def test_what_can_not_be_scanned_is_2(tmp_path: Path, target: str) -> None:
+    """Missing files, pipes and devices are "could not scan", never clean, and nothing hangs."""
+    os.mkfifo(tmp_path / "pipe")
+    done = ostiary("scan", target, folder=tmp_path)
+    assert (done.returncode, done.stdout.split()[0]) == (2, "error")
+
+
+def test_not_clean_outweighs_could_not_scan(tmp_path: Path, files: Path) -> None:
+    """With both, the exit status says that something bad was found."""
+    assert ostiary("scan", "missing", files / "bad.txt", folder=tmp_path).returncode == 1
+
+
+def test_a_file_over_the_limit_is_not_called_clean(tmp_path: Path) -> None:
+    """A file, or standard input, beyond scan.max_size is 2."""
+    path = config(tmp_path, scan={"max_size": 1000})
+    (tmp_path / "large").write_bytes(bytes(1001))
+    for target, stdin in (("large", b""), ("-", bytes(1001))):
+        done = ostiary("scan", "--config", path, target, folder=tmp_path, stdin=stdin)
+        assert (done.returncode, done.stdout.split()[0]) == (2, "unscannable")
+
+
+def test_a_program_that_calls_itself_a_picture(tmp_path: Path) -> None:
+    """The file's name is what it declares."""
+    (tmp_path / "cat.jpg").write_bytes(Path("/bin/true").read_bytes())
+    done = ostiary("scan", "cat.jpg", folder=tmp_path)
+    assert (done.returncode, done.stdout.split()[0]) == (1, "forbidden")
+
+
+def test_a_hostile_file_name_does_not_reach_the_terminal(tmp_path: Path) -> None:
+    """Control characters and broken UTF-8 in a name are shown escaped."""
+    name = os.fsencode(tmp_path) + b"/evil\x1b[2J\xff.txt"
+    with open(name, "wb") as file:  # noqa: PTH123  (no Path holds this name portably)
+        file.write(b"harmless")
+    done = ostiary("scan", tmp_path, folder=tmp_path)
+    assert done.returncode == 0
+    assert "\x1b" not in done.stdout
+
+
+def test_scan_media_of_the_homeserver(tmp_path: Path, synapse: Synapse, alice: User) -> None:
+    """mxc URIs are fetched with the token that is given, and judged alike."""
+    path = config(tmp_path, download={"base_homeserver_url": synapse.url})
+    good = synapse.upload(alice.token, PICTURE, "image/png", "p.png")
+    bad = synapse.upload(alice.token, EICAR, "text/plain", "e.txt")
+    (tmp_path / "token").write_text(alice.token + "\n")
+    with_file = ostiary("scan", "-c", path, "--access-token-path", "token", good, folder=tmp_path)
+    assert (with_file.returncode, with_file.stdout.split()) == (0, ["clean", good])
+    with_environment = ostiary(
+        "scan", "-c", path, bad, folder=tmp_path, environment={"OSTIARY_ACCESS_TOKEN": alice.token}
+    )
+    assert with_environment.returncode == 1
+    without = ostiary("scan", "-c", path, good, folder=tmp_path)
+    assert without.returncode == 2
+    assert "M_MISSING_TOKEN" in without.stdout
+
+
+def test_check_when_all_is_well(tmp_path: Path, synapse: Synapse, clamd: Clamd) -> None:
+    """`check` names what it looked at, proves the engine with a bad and a good sample, and exits 0."""
+    engines = [{"type": "clamd", "address": clamd.unix_address}, {"type": "yara"}]
+    path = config(tmp_path, download={"base_homeserver_url": synapse.url}, engines=engines)
+    done = ostiary("check", "--config", path, folder=tmp_path)
+    assert done.returncode == 0, done.stdout
+    assert "nothing failed" in done.stdout
+    report = json.loads(ostiary("check", "--config", path, "--json", folder=tmp_path).stdout)
+    levels = {finding["what"]: finding["level"] for finding in report["findings"]}
+    assert levels["engine clamd"] == levels["engine yara"] == levels["homeserver"] == "ok"
+    assert not (tmp_path / "secret").exists()
+
+
+def test_check_names_what_fails(tmp_path: Path) -> None:
+    """No homeserver, no clamd, a secret that is none: exit 1 with their names and what to do."""
+    (tmp_path / "secret").write_text("not a secret")
+    path = config(
+        tmp_path,
+        download={"base_homeserver_url": "http://127.0.0.1:1"},
+        engines=[{"type": "clamd", "address": f"unix:{tmp_path}/none"}],
+    )
+    done = ostiary("check", "--config", path, folder=tmp_path)
+    assert done.returncode == 1
+    assert "failed: homeserver, engine clamd, secret" in done.stdout
+
+
+def test_check_warns_of_what_is_weak(tmp_path: Path, synapse: Synapse) -> None:
+    """Built-in rules alone, and a script without a proof, are warnings: exit 0."""
+    script = tmp_path / "scan.sh"
+    script.write_text("#!/bin/sh\nexit 0\n")
+    script.chmod(0o755)
+    base = {"base_homeserver_url": synapse.url}
+    rules = ostiary("check", "-c", config(tmp_path, download=base), folder=tmp_path)
+    assert (rules.returncode, "no antivirus" in rules.stdout) == (0, True)
+    alone = config(tmp_path, download=base, scan={"script": str(script)})
+    scripted = ostiary("check", "-c", alone, folder=tmp_path)
+    assert (scripted.returncode, "nothing proves" in scripted.stdout) == (0, True)
+
+
+def test_check_catches_an_engine_that_finds_nothing(tmp_path: Path, synapse: Synapse) -> None:
+    """An engine that calls its known-bad sample clean fails, whatever else it says."""
+    blind = tmp_path / "blind.sh"
+    blind.write_text("#!/bin/sh\nexit 0\n")
+    blind.chmod(0o755)
+    (tmp_path / "bad").write_bytes(EICAR)
+    (tmp_path / "good").write_bytes(PICTURE)
+    proof = {"bad": str(tmp_path / "bad"), "good": str(tmp_path / "good")}
+    path = config(
+        tmp_path,
+        download={"base_homeserver_url": synapse.url},
+        engines=[{"type": "script", "path": str(blind), "proof": proof}],
+    )
+    done = ostiary("check", "--config", path, folder=tmp_path)
+    assert done.returncode == 1
+    assert "failed: engine script" in done.stdout
+
+
+def test_secret(tmp_path: Path) -> None:
+    """`secret` writes base64 of 32 bytes for its owner alone, prints the public key, overwrites nothing."""
+    done = ostiary("secret", "key", folder=tmp_path)
+    key = (tmp_path / "key").read_bytes()
+    assert (done.returncode, len(key.strip())) == (0, 44)
+    assert (tmp_path / "key").stat().st_mode & 0o777 == 0o600
+    assert len(done.stdout.strip()) == 43
+    again = ostiary("secret", "key", folder=tmp_path)
+    assert again.returncode == 1
+    assert "exists" in again.stderr
+    assert (tmp_path / "key").read_bytes() == key
+
+
+def test_schema(tmp_path: Path) -> None:
+    """`schema` prints a JSON schema that knows the sections."""
+    done = ostiary("schema", folder=tmp_path)
+    assert {"web", "scan", "engines"} <= json.loads(done.stdout)["properties"].keys()
+
+
+@pytest.mark.parametrize("arguments", [["scan", "x"], ["check"], ["serve"], []])
+def test_a_broken_configuration_is_a_clear_error(tmp_path: Path, arguments: list[str]) -> None:
+    """Every command that reads the configuration names the file, the line and the nearest key."""
+    (tmp_path / "ostiary.yaml").write_text("web:\n  prot: 8080\n")
+    done = ostiary(*arguments, folder=tmp_path)
+    assert done.returncode == (2 if "scan" in arguments else 1)
+    assert "ostiary.yaml:2" in done.stderr
+    assert "port" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_serving_needs_a_homeserver(tmp_path: Path) -> None:
+    """`serve` without a homeserver says which key is missing."""
+    done = ostiary("serve", "-c", config(tmp_path), folder=tmp_path)
+    assert done.returncode == 1
+    assert "download.base_homeserver_url" in done.stderr
+
+
+@pytest.mark.parametrize("arguments", [[], ["serve"], ["scan"], ["check"], ["secret"], ["schema"]])
+def test_help(tmp_path: Path, arguments: list[str]) -> None:
+    """Every command explains itself."""
+    done = ostiary(*arguments, "--help", folder=tmp_path)
+    assert done.returncode == 0
+    assert "Usage: ostiary" in done.stdout
+
+
+def test_version(tmp_path: Path) -> None:
+    """`--version` says what this is."""
+    assert ostiary("--version", folder=tmp_path).stdout.startswith("ostiary ")

@@ -1,0 +1,171 @@
+"""The engines: their keys, those that are not built, and which of them run."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ostiary.config.engines import NOT_BUILT, ClamdSettings, ScriptSettings, YaraSettings, parse_address
+from ostiary.config.settings import Settings, effective_engines
+from tests.config.conftest import Complaining, Loading
+
+EMPTY = "the list is empty, so nothing would be scanned; leave the key out for the built-in YARA rules"
+ADDRESS = "expected unix:/path/to/socket, tcp:host:port or tcp:[address]:port"
+NOBODY = "nobody could call a file clean: one engine at least is required and no shadow"
+
+
+def names(settings: Settings) -> list[str | None]:
+    """Return the names of the engines that run."""
+    return [engine.name for engine in effective_engines(settings)]
+
+
+def test_defaults(load_text: Loading) -> None:
+    """Each type has the settled defaults, and its own bound of work at the same time."""
+    text = "engines: [{type: clamd, address: unix:/c}, {type: yara}, {type: script, path: s}]"
+    clamd, yara, script = load_text(text).engines
+    assert isinstance(clamd, ClamdSettings)
+    assert (clamd.address, clamd.concurrency) == (("unix:/c",), 8)
+    assert isinstance(yara, YaraSettings)
+    assert (yara.rules, yara.concurrency) == (("builtin",), None)
+    assert isinstance(script, ScriptSettings)
+    assert (script.path, script.concurrency) == (Path("s"), 4)
+    for engine in (clamd, yara, script):
+        assert (engine.required, engine.shadow, engine.timeout, engine.proof) == (True, False, 30.0, "auto")
+
+
+def test_settings_can_be_made_of_values() -> None:
+    """Tests and tools may build settings without a file; the same rules hold."""
+    engine = ClamdSettings(type="clamd", address=("unix:/c",))
+    assert effective_engines(Settings(engines=(engine,))) == (engine.model_copy(update={"name": "clamd"}),)
+    with pytest.raises(ValueError, match="nobody could call a file clean"):
+        Settings(engines=(YaraSettings(type="yara", shadow=True),))
+
+
+def test_neither_script_nor_engines(load_text: Loading) -> None:
+    """By default the built-in YARA rules decide alone."""
+    (engine,) = effective_engines(load_text(""))
+    assert isinstance(engine, YaraSettings)
+    assert (engine.name, engine.rules, engine.required) == ("yara", ("builtin",), True)
+
+
+@pytest.mark.parametrize("engines", ["", "engines: null\n", "engines: []\n"])
+def test_a_script_without_engines_runs_alone(load_text: Loading, engines: str) -> None:
+    """As in the Matrix Content Scanner; it may take the whole of scan.timeout, since it never had another."""
+    (engine,) = effective_engines(load_text(engines + "scan: {script: ./s.sh, timeout: 90s}"))
+    assert isinstance(engine, ScriptSettings)
+    assert (engine.name, engine.path, engine.timeout, engine.required) == ("script", Path("s.sh"), 90.0, True)
+
+
+def test_a_script_beside_engines_is_one_more(load_text: Loading) -> None:
+    """The engines come first, the script last."""
+    assert names(load_text("scan: {script: s}\nengines: [{type: yara}]")) == ["yara", "script"]
+
+
+def test_engines_alone(load_text: Loading) -> None:
+    """Without a script there is none."""
+    assert names(load_text("engines: [{type: clamd, address: unix:/c}]")) == ["clamd"]
+
+
+def test_names_are_unique(load_text: Loading, problems: Complaining) -> None:
+    """Each engine has a name; those given are kept, the others go past them."""
+    text = """
+engines:
+- {type: yara}
+- {type: yara, name: yara-2}
+- {type: yara}
+- {type: script, path: a}
+- {type: clamd, address: unix:/c, name: script}
+scan: {script: s}
+"""
+    assert names(load_text(text)) == ["yara", "yara-2", "yara-3", "script-2", "script", "script-3"]
+    twice = "engines:\n- {type: yara, name: a}\n- type: yara\n  name: a\n"
+    assert problems(twice) == ["ostiary.yaml:4: engines[1].name: a is the name of another engine"]
+
+
+@pytest.mark.parametrize("kind", NOT_BUILT)
+def test_what_is_not_built_is_refused(problems: Complaining, kind: str) -> None:
+    """An engine that does not run must never be taken for one that does."""
+    assert problems(f"engines:\n- type: yara\n- type: {kind}\n  url: x\n") == [
+        f"ostiary.yaml:3: engines[1].type: {kind} is not in this release; it has clamd, yara, script"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("engines", "problem"),
+    [
+        ("[]", f"engines: {EMPTY}"),
+        ("[{type: yara, shadow: true}]", f"engines: {NOBODY}"),
+        ("[{type: yara, required: false}]", f"engines: {NOBODY}"),
+        ("[{type: yara, required: false}, {type: yara, shadow: true}]",
+         f"engines: {NOBODY}"),
+        ("[{}]", "engines[0].type: is missing: one of clamd, yara, script"),
+        ("[{type: YARA}]", 'engines[0].type: "YARA" is none: one of clamd, yara, script'),
+        ("[{type: [yara]}]", "engines[0].type: a list is none: one of clamd, yara, script"),
+        ("[yara]", "engines[0]: expected a mapping with a type, as {type: yara}"),
+        ("[null]", "engines[0]: expected a mapping with a type, as {type: yara}"),
+        ("[{type: clamd}]", "engines[0].address: is missing"),
+        ("[{type: clamd, address: []}]", "engines[0].address: the list is empty"),
+        ("[{type: clamd, address: [unix:/a, unix:/a]}]", "engines[0].address: the list holds an entry twice"),
+        ("[{type: clamd, address: 3310}]", "engines[0].address: expected a list"),
+        ("[{type: clamd, address: [5]}]", "engines[0].address[0]: expected a text; put it in quotes"),
+        ("[{type: clamd, address: localhost}]",
+         f'engines[0].address[0]: "localhost": {ADDRESS}'),
+        ("[{type: yara, rules: []}]", "engines[0].rules: the list is empty"),
+        ("[{type: yara, proof: maybe}]", 'engines[0].proof: "maybe" is not one of auto or none'),
+        ("[{type: yara, name: 'a b'}]",
+         "engines[0].name: \"a b\" is no name: up to 64 letters, digits, '_', '.' and '-'"),
+        ("[{type: yara, concurrency: 1001}]", "engines[0].concurrency: 1001 is out of range: at most 1000"),
+        ("[{type: script}]", "engines[0].path: is missing"),
+    ],
+)  # fmt: skip
+def test_refused_engines(problems: Complaining, engines: str, problem: str) -> None:
+    """An engine that could not run, or a list that could not judge, is a start error."""
+    assert problems(f"engines: {engines}") == [f"ostiary.yaml:1: {problem}"]
+
+
+def test_a_script_can_vouch_for_engines_that_can_not(load_text: Loading) -> None:
+    """scan.script is required, and so decides where all others only watch."""
+    assert names(load_text("scan: {script: s}\nengines: [{type: yara, shadow: true}]")) == ["yara", "script"]
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("unix:/run/clamav/clamd.ctl", "/run/clamav/clamd.ctl"),
+        ("unix:clamd.sock", "clamd.sock"),
+        ("unix:/a:b", "/a:b"),
+        ("tcp:clamav:3310", ("clamav", 3310)),
+        ("tcp:127.0.0.1:1", ("127.0.0.1", 1)),
+        ("tcp:[::1]:65535", ("::1", 65535)),
+        ("tcp:[fe80::1%eth0]:3310", ("fe80::1%eth0", 3310)),
+    ],
+)
+def test_addresses(text: str, address: str | tuple[str, int]) -> None:
+    """A unix socket's path, or a host and a port."""
+    assert parse_address(text) == address
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "", "unix:", "unix:/a\0b", "unix:/a\nb", "unix:" + "a" * 108, "tcp:", "tcp:h", "tcp:h:", "tcp:h:0",
+        "tcp:h:65536", "tcp:h:x", "tcp:h:+1", "tcp:h:٣", "tcp:::1:3310", "tcp::3310", "tcp:[h]:1", "tcp:[]:1",
+        "tcp:a b:1", "tcp:-h:1", "udp:h:1", "h:3310", "TCP:h:1", "/run/clamd.ctl",
+    ],
+)  # fmt: skip
+def test_refused_addresses(text: str) -> None:
+    """What a connect could misread is refused; a socket's path has at most 107 bytes."""
+    with pytest.raises(ValueError, match=r"expected|host|bytes|IPv6"):
+        parse_address(text)
+
+
+@given(st.text() | st.from_regex(r"(unix|tcp):\[?[a-f0-9:%.]{0,20}\]?:?[0-9]{0,6}", fullmatch=True))
+def test_addresses_never_raise_anything_else(text: str) -> None:
+    """Any text is an address or a ValueError."""
+    try:
+        address = parse_address(text)
+    except ValueError:
+        return
+    assert address
+    assert text.startswith(("unix:", "tcp:"))
