@@ -7,6 +7,7 @@ with the bytes that were sent, JSON with the protocol's own words.
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import Enum, auto
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -18,30 +19,38 @@ _PNG_HEADER: Final = 24  # bytes until width and height have been said
 _SHOWN: Final = 200  # characters of an unexpected answer
 
 
+class Tone(Enum):
+    """What an answer means to Bob."""
+
+    PASSED = auto()
+    HELD_BACK = auto()
+    DANGEROUS = auto()
+
+
 class Unexpected(Exception):  # noqa: N818  (it is the answer's fault, not an error of ours)
     """The answer is not what it must be; the text says what came instead."""
 
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """An answer in the table's words: what came back and why; `good`: bytes or the word clean."""
+    """An answer in the table's words: what came back, and why."""
 
     came_back: str
     why: str
-    good: bool
+    tone: Tone
 
 
 Check = Callable[[Answer], Seen]
 
 
-def the_same_bytes(data: bytes, why: str) -> Check:
+def the_same_bytes(data: bytes, why: str, tone: Tone = Tone.PASSED) -> Check:
     """Demand the file itself."""
 
     def check(answer: Answer) -> Seen:
         _demand(answer.status == HTTPStatus.OK, answer)
         if answer.body != data:
             raise Unexpected(f"200 with {len(answer.body)} bytes that are not the {len(data)} bytes sent")
-        return Seen(f"200, the same {len(data):,} bytes", why, good=True)
+        return Seen(f"200, the same {len(data):,} bytes", why, tone)
 
     return check
 
@@ -57,7 +66,7 @@ def a_thumbnail(of: bytes, largest_side: int, why: str) -> Check:
         width, height = struct.unpack_from(">II", answer.body, 16)
         if max(width, height) > largest_side:
             raise Unexpected(f"200 with a picture of {width} x {height} pixels")
-        return Seen(f"200, {width} x {height} pixels", why, good=True)
+        return Seen(f"200, {width} x {height} pixels", why, Tone.PASSED)
 
     return check
 
@@ -69,7 +78,7 @@ def the_ciphertext(stored: bytes, plain: bytes, decrypt: Callable[[bytes], bytes
         the_same_bytes(stored, why)(answer)
         if decrypt(answer.body) != plain:
             raise Unexpected("200 with ciphertext that decrypts to something else")
-        return Seen("200, the same ciphertext", why, good=True)
+        return Seen("200, the same ciphertext", why, Tone.PASSED)
 
     return check
 
@@ -81,7 +90,7 @@ def a_judgement(*, clean: bool, because: str = "") -> Check:
         _demand(answer.status == HTTPStatus.OK, answer)
         judged, info = _object(answer), _info(answer)
         _demand(judged.get("clean") is clean and because in info, answer)
-        return Seen(f"200, clean: {str(clean).lower()}", info, good=clean)
+        return Seen(f"200, clean: {str(clean).lower()}", info, Tone.PASSED if clean else Tone.HELD_BACK)
 
     return check
 
@@ -96,7 +105,7 @@ def a_refusal(status: int, reason: str, because: str = "", *, retry: bool = Fals
         _demand(error.get("error") == info and because in info, answer)
         _demand("retry-after" in answer.headers or not retry, answer)
         again = f", retry in {answer.headers['retry-after']} s" if retry else ""
-        return Seen(f"{status} {reason}{again}", info, good=False)
+        return Seen(f"{status} {reason}{again}", info, Tone.HELD_BACK)
 
     return check
 

@@ -70,7 +70,7 @@ def set_up(place: Place, screen: Screen, *, with_clamd: bool) -> Stage:
         synapse = Synapse()
         place.peers.callback(synapse.stop)
         synapse.start()
-        version = synapse.request("GET", "/_matrix/federation/v1/version")["server"]["version"]
+        version = synapse.request("GET", "/_matrix/federation/v1/version")["server"]["version"].split()[0]
         step.result = f"Synapse {version} at {synapse.url}"
     with screen.working("Starting what real clients encrypt with (npm, under Node.js)") as step:
         node = NodePeer()

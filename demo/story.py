@@ -11,6 +11,7 @@ from typing import Final
 from demo.case import Case
 from demo.checks import (
     Check,
+    Tone,
     a_judgement,
     a_refusal,
     a_thumbnail,
@@ -77,7 +78,7 @@ def _malware(stage: Stage, bag: Mailbag) -> Iterator[Case]:
         name,
         "from Synapse itself",
         lambda: Answer(200, {}, stage.synapse.download(stage.bob.token, bag.eicar.uri)),
-        the_same_bytes(bag.eicar.plain, "Synapse scans nothing: hence Ostiary"),
+        the_same_bytes(bag.eicar.plain, "Synapse scans nothing: hence Ostiary", Tone.DANGEROUS),
     )
     for sent, text in ((bag.eicar, name), (bag.archive, f"{bag.archive.name}, the same in a zip")):
         path = sent.path
@@ -101,7 +102,7 @@ def _encrypted_photo(stage: Stage, sent: Sent) -> Iterator[Case]:
             sent.stored,
             sent.plain,
             lambda data: stage.node.decrypt(data, sent.encrypted_file or {}),
-            "decrypted with Bob's key, found clean, sent unchanged",
+            "decrypted to be scanned, sent as it was",
         ),
     )
     yield from _scans(stage, sent, name, a_judgement(clean=True))

@@ -56,7 +56,7 @@ class Gateway:
             merged = isinstance(keys, Mapping) and section in settings
             settings[section] = {**settings[section], **keys} if merged else keys
         self.config_path.write_text(json.dumps(settings, default=str))  # YAML holds JSON
-        self.arguments = ("serve", "--config", str(self.config_path))
+        self.arguments: tuple[str, ...] = ("serve", "--config", str(self.config_path))
         self._child: ChildProcess | None = None
 
     @property

@@ -1,0 +1,1 @@
+"""Ostiary's tests; their folders mirror the package's."""

@@ -17,8 +17,7 @@ from aiohttp import web
 
 from ostiary import __version__
 from ostiary.budget import Budget, Spool
-from ostiary.config.engines import ClamdSettings, ScriptSettings, YaraSettings
-from ostiary.config.engines import EngineSettings
+from ostiary.config.engines import ClamdSettings, EngineSettings, ScriptSettings, YaraSettings
 from ostiary.config.settings import Settings, effective_engines, inert
 from ostiary.engines.clamd import ClamdEngine
 from ostiary.engines.filetype import TypeDetector

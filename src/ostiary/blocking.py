@@ -2,7 +2,8 @@
 
 A thread can't be stopped. If its caller is cancelled and closes the files that the thread still
 reads, the kernel hands their descriptor numbers to somebody else's files. So the caller waits:
-jobs given to `run_blocking` are short (one chunk, one small file).
+jobs given to `run_blocking` are short (one chunk, one small file). `to_its_end` does the same for
+tasks that must not be left halfway, such as starting a process.
 """
 
 import asyncio
@@ -16,7 +17,11 @@ T = TypeVar("T")
 async def run_blocking(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """Run the function in the loop's thread pool; when cancelled, end only after the thread has."""
     loop = asyncio.get_running_loop()
-    job = loop.run_in_executor(None, lambda: function(*args, **kwargs))
+    return await to_its_end(loop.run_in_executor(None, lambda: function(*args, **kwargs)))
+
+
+async def to_its_end(job: asyncio.Future[T]) -> T:
+    """Wait for the job; when cancelled, go only after it is done, whatever it came to."""
     try:
         return await asyncio.shield(job)
     except asyncio.CancelledError:

@@ -8,7 +8,7 @@ half of what the other needs. When full: wait `limits.wait`, then OverloadedErro
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,7 +48,8 @@ class Budget:
             if turn.done() and not turn.cancelled():
                 self.release(amount)  # granted in the same moment
             else:
-                self._queue.remove(entry)
+                with suppress(ValueError):  # a grant in the same moment may have passed it over
+                    self._queue.remove(entry)
                 self._grant()  # ours may have been the share that held up the others
             if isinstance(error, TimeoutError):
                 raise OverloadedError(self.what) from None

@@ -40,16 +40,28 @@ async def inspect(sample: Sample, stations: Sequence[Station], timeout: float) -
 
 
 async def _ask(station: Station, sample: Sample, seconds: float) -> Finding:
+    name = station.engine.name
+    deadline = asyncio.timeout(seconds)
     try:
-        async with asyncio.timeout(seconds):
-            return await station.engine.inspect(sample)
-    except TimeoutError:
-        return Unscannable(Cause.TIMEOUT, f"{station.engine.name} did not answer within {seconds:g} s")
+        async with deadline:
+            finding: object = await station.engine.inspect(sample)
+        if isinstance(finding, Finding):
+            return finding
+        log.error("bug in an engine", engine=name, error=f"its finding is a {type(finding).__name__}")
     except EngineError as error:
-        log.warning("engine error", engine=station.engine.name, error=str(error))
-        return Unscannable(Cause.ERROR, f"{station.engine.name} could not scan it")
-    except (asyncio.CancelledError, KeyboardInterrupt, SystemExit):
+        log.warning("engine error", engine=name, error=str(error))
+    except (KeyboardInterrupt, SystemExit):
         raise
-    except BaseException:  # a panic in a native library is no Exception
-        log.exception("bug in an engine", engine=station.engine.name)
-        return Unscannable(Cause.ERROR, f"{station.engine.name} could not scan it")
+    except BaseException as error:  # a panic in a native library is no Exception
+        if isinstance(error, asyncio.CancelledError) and _cancelled_from_outside():
+            raise
+        if isinstance(error, TimeoutError) and deadline.expired():
+            return Unscannable(Cause.TIMEOUT, f"{name} did not answer within {seconds:g} s")
+        log.exception("bug in an engine", engine=name)
+    return Unscannable(Cause.ERROR, f"{name} could not scan it")
+
+
+def _cancelled_from_outside() -> bool:
+    """Say whether somebody wants this task to end; an engine's own lost task looks alike otherwise."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

@@ -62,9 +62,9 @@ def test_scan_a_clean_file(tmp_path: Path, files: Path) -> None:
 def test_scan_a_folder(tmp_path: Path, files: Path) -> None:
     """A folder is walked, links are not followed, and one bad file makes the exit status 1."""
     done = ostiary("scan", files, folder=tmp_path)
-    lines = dict(reversed(line.split(None, 1)) for line in done.stdout.splitlines())
+    lines = [line.split(None, 1) for line in done.stdout.splitlines()]
     assert done.returncode == 1
-    assert {line.split(":")[0]: word for line, word in lines.items()} == {
+    assert {target.split(":")[0]: word for word, target in lines} == {
         str(files / "picture.png"): "clean",
         str(files / "bad.txt"): "infected",
         str(files / "deep" / "bad.zip"): "infected",

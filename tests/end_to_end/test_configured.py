@@ -15,7 +15,7 @@ from tests.end_to_end.conftest import Upload
 
 PICTURE = png()
 SLOW = "#!/bin/sh\nsleep 1\n"
-GREP = "#!/bin/sh\ngrep -q STANDARD-ANTIVIRUS \"$1\" && exit 1\nexit 0\n"  # fmt: skip
+GREP = '#!/bin/sh\ngrep -q STANDARD-ANTIVIRUS "$1" && exit 1\nexit 0\n'
 
 
 def script(folder: Path, text: str) -> Path:

@@ -17,14 +17,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-_PATIENCE: Final = 10.0  # seconds that a behaviour waits for the client, so that no test hangs
+PATIENCE: Final = 10.0
+"""Seconds that a behaviour waits for the client, so that no test hangs."""
 
 
 class Connection:
     """The server's end of one connection, with what a behaviour needs."""
 
     def __init__(self, connection: socket.socket, stopping: threading.Event) -> None:
-        connection.settimeout(_PATIENCE)
+        connection.settimeout(PATIENCE)
         self._connection = connection
         self._stopping = stopping
         self._buffer = b""
@@ -79,7 +80,7 @@ class Connection:
 
     def stall(self) -> None:
         """Read nothing more, until the server stops."""
-        self._stopping.wait(_PATIENCE)
+        self._stopping.wait(PATIENCE)
 
     def _receive(self, size: int) -> bytes:
         data, ancillary, _, _ = self._connection.recvmsg(size, socket.CMSG_SPACE(4 * 8))
@@ -114,6 +115,16 @@ def well_behaved(connection: Connection) -> None:
         connection.send(
             b"%d: ClamAV 1.4.6\0" % number if command == b"zVERSION" else b"%d: %s: OK\0" % (number, subject)
         )
+
+
+def reset(connection: Connection) -> None:
+    """Take the command and break the connection."""
+    connection.scan_command()
+    connection.reset()
+
+
+def hang_up(connection: Connection) -> None:
+    """Close at once."""
 
 
 class FakeClamd:
@@ -157,7 +168,7 @@ class FakeClamd:
 
     def wait_for_connections(self, count: int) -> None:
         """Block until so many connections came; AssertionError after some seconds."""
-        deadline = time.monotonic() + _PATIENCE
+        deadline = time.monotonic() + PATIENCE
         while self.connections < count:
             assert time.monotonic() < deadline, f"{self.connections} connections instead of {count}"
             time.sleep(0.005)

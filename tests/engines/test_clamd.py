@@ -1,98 +1,21 @@
 """The clamd engine with a real clamd, over both transports, on both event loops."""
 
 import asyncio
-import io
 import itertools
 import os
-import signal
-import types
-import zipfile
-from collections.abc import AsyncIterator, Callable, Coroutine, Generator
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
 
 import pytest
 
-from ostiary.blob import MEMORY_LIMIT, Blob, BlobWriter
+from ostiary.blob import MEMORY_LIMIT
 from ostiary.engines.clamd import ClamdEngine
-from ostiary.engines.interface import Sample
-from ostiary.errors import EngineError
-from ostiary.model import Cause, Clean, Finding, Infected, Unscannable
+from ostiary.model import Cause, Clean, Infected, Unscannable
 from peers.clamd import EICAR, EICAR_NAME, TESTFILE_NAME, TESTFILES, Clamd
+from tests.engines.asking import archive, descriptors, engine_at, inspect, judge, spooled, until
 from tests.engines.conftest import LoopRunner
 
 pytestmark = pytest.mark.peer("clamd")
-
-T = TypeVar("T")
-
-ADDRESSES: dict[str, Callable[[Clamd], str]] = {
-    "unix": lambda clamd: clamd.unix_address,
-    "tcp": lambda clamd: clamd.tcp_address,
-}
-
-SLOW = 90_000_000  # bytes that keep clamd busy for some tenths of a second
-UNCACHED = {"DisableCache": "yes"}  # else it knows bytes that it saw before
-
-
-@pytest.fixture(params=ADDRESSES)
-def address_of(request: pytest.FixtureRequest) -> Callable[[Clamd], str]:
-    """Return how to get a clamd's address: every test that uses it runs over both transports."""
-    return ADDRESSES[request.param]
-
-
-@pytest.fixture
-def address(address_of: Callable[[Clamd], str], clamd: Clamd) -> str:
-    """Return an address of the shared clamd."""
-    return address_of(clamd)
-
-
-@asynccontextmanager
-async def engine_at(*addresses: str, concurrency: int = 8) -> AsyncIterator[ClamdEngine]:
-    """Give an engine, closed on the way out."""
-    engine = ClamdEngine("clamd", addresses, concurrency=concurrency)
-    await engine.start()
-    try:
-        yield engine
-    finally:
-        await engine.close()
-
-
-async def judge(engine: ClamdEngine, data: bytes) -> Finding:
-    """Have the engine inspect these bytes."""
-    with Blob.of(data) as blob:
-        return await engine.inspect(Sample(blob, "application/octet-stream"))
-
-
-async def spooled(data: bytes, folder: Path) -> Blob:
-    """Return the bytes as a blob made the usual way: a file if there are many."""
-    with BlobWriter(folder) as writer:
-        await writer.add(data)
-        return await writer.finish()
-
-
-def archive(data: bytes, *, encrypted: bool = False) -> bytes:
-    """Return a zip with one file; `encrypted` only says that it is."""
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as file:
-        file.writestr("file", data)
-    zipped = bytearray(buffer.getvalue())
-    if encrypted:
-        for header, offset in ((b"PK\3\4", 6), (b"PK\1\2", 8)):
-            zipped[zipped.index(header) + offset] |= 1  # general purpose bit 0 (APPNOTE 4.4.4)
-    return bytes(zipped)
-
-
-def descriptors() -> int:
-    """Return how many descriptors are open in this process."""
-    return len(os.listdir("/proc/self/fd"))  # noqa: PTH208  (names are enough)
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    """Wait until the condition holds; TimeoutError after some seconds."""
-    async with asyncio.timeout(20):
-        while not condition():  # noqa: ASYNC110  (nobody tells us)
-            await asyncio.sleep(0.005)
 
 
 FINDINGS = [
@@ -138,9 +61,9 @@ def test_sizes(run: LoopRunner, address: str, tmp_path: Path, size: int) -> None
         zipped = archive(EICAR)
         async with engine_at(address) as engine:
             with await spooled(filler, tmp_path) as blob:
-                assert await engine.inspect(Sample(blob, "application/octet-stream")) == Clean()
+                assert await inspect(engine, blob) == Clean()
             with await spooled(filler[: -len(zipped)] + zipped, tmp_path) as blob:  # found by its end
-                finding = await engine.inspect(Sample(blob, "application/octet-stream"))
+                finding = await inspect(engine, blob)
                 assert finding == Infected(EICAR_NAME)
 
     run(body())
@@ -252,7 +175,7 @@ def test_stream_limit(run: LoopRunner, tmp_path: Path) -> None:
         async with engine_at(clamd.tcp_address) as engine:
             for size in (100_000, 100_001, 900_000, 30_000_000):
                 with await spooled(os.urandom(size), tmp_path) as blob:
-                    finding = await engine.inspect(Sample(blob, "application/octet-stream"))
+                    finding = await inspect(engine, blob)
                 assert isinstance(finding, Clean if size == 100_000 else Unscannable)
                 if isinstance(finding, Unscannable):
                     assert finding.cause is Cause.LIMIT
@@ -274,92 +197,6 @@ def test_file_limit(run: LoopRunner, address_of: Callable[[Clamd], str]) -> None
         run(body(clamd))
 
 
-def test_killed_and_restarted(run: LoopRunner, address_of: Callable[[Clamd], str]) -> None:
-    """While clamd is gone every scan is an error that helps; when it is back all is right by itself."""
-
-    async def body(clamd: Clamd) -> None:
-        async with engine_at(address_of(clamd)) as engine:
-            for _ in range(2):
-                async with asyncio.TaskGroup() as group:
-                    for _ in range(8):
-                        group.create_task(judge(engine, b"x"))
-                await asyncio.to_thread(clamd.kill)
-                for _ in range(10):
-                    with pytest.raises(EngineError, match="is clamd running") as caught:
-                        await judge(engine, EICAR)
-                    assert address_of(clamd) in str(caught.value)
-                with pytest.raises(EngineError):
-                    await engine.version()
-                await asyncio.to_thread(clamd.start)
-                assert await judge(engine, EICAR) == Infected(EICAR_NAME)
-                assert await judge(engine, b"x") == Clean()
-
-    with Clamd() as clamd:
-        run(body(clamd))
-
-
-def test_restarted_behind_our_back(run: LoopRunner, address_of: Callable[[Clamd], str]) -> None:
-    """A restart between two scans is not noticed: dead sessions in the pool cost nobody an error."""
-
-    async def body(clamd: Clamd) -> None:
-        async with engine_at(address_of(clamd)) as engine:
-            async with asyncio.TaskGroup() as group:
-                for _ in range(8):
-                    group.create_task(judge(engine, b"x"))
-            clamd.kill()  # blocks: the loop learns of it only after clamd is back
-            clamd.start()
-            async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(judge(engine, EICAR)) for _ in range(20)]
-            assert {task.result() for task in tasks} == {Infected(EICAR_NAME)}
-
-    with Clamd() as clamd:
-        run(body(clamd))
-
-
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
-def test_ended_in_a_scan(run: LoopRunner, address_of: Callable[[Clamd], str], number: signal.Signals) -> None:
-    """When clamd ends while it scans, that scan is an error, never clean."""
-
-    async def body(clamd: Clamd) -> None:
-        async with engine_at(address_of(clamd)) as engine:
-            assert await judge(engine, b"x") == Clean()  # so that it happens in a reused session
-            loop = asyncio.get_running_loop()
-            with Blob.of(os.urandom(SLOW)) as blob:
-                scan = loop.create_task(engine.inspect(Sample(blob, "application/octet-stream")))
-                while not {"FILDES", "INSTREAM"} & set((await asyncio.to_thread(clamd.ask, "STATS")).split()):
-                    assert not scan.done()
-                clamd.child.send_signal(number)
-                with pytest.raises(EngineError):
-                    await scan
-            await asyncio.to_thread(clamd.kill)
-            await asyncio.to_thread(clamd.start)
-            assert await judge(engine, EICAR) == Infected(EICAR_NAME)
-
-    with Clamd(options=UNCACHED) as clamd:
-        run(body(clamd))
-
-
-def test_hanging(run: LoopRunner, address_of: Callable[[Clamd], str]) -> None:
-    """A clamd that hangs costs a deadline and no more: its session is closed, the next scan is right."""
-
-    async def body(clamd: Clamd) -> None:
-        before = descriptors()
-        async with engine_at(address_of(clamd)) as engine:
-            assert await judge(engine, b"x") == Clean()
-            clamd.child.send_signal(signal.SIGSTOP)
-            for _ in range(3):
-                with pytest.raises(TimeoutError):
-                    async with asyncio.timeout(0.05):
-                        await judge(engine, EICAR)
-            clamd.child.send_signal(signal.SIGCONT)
-            assert await judge(engine, b"x") == Clean()
-            assert await judge(engine, EICAR) == Infected(EICAR_NAME)
-        await until(lambda: descriptors() <= before)
-
-    with Clamd() as clamd:
-        run(body(clamd))
-
-
 def test_one_of_several_is_enough(run: LoopRunner, clamd: Clamd) -> None:
     """Addresses are tried in order; one where nobody listens sends us to the next."""
 
@@ -373,96 +210,5 @@ def test_one_of_several_is_enough(run: LoopRunner, clamd: Clamd) -> None:
                 assert await judge(engine, EICAR) == Infected(EICAR_NAME)
                 assert await judge(engine, b"x") == Clean()
                 assert await engine.version() == clamd.ask("VERSION")
-
-    run(body())
-
-
-@types.coroutine
-def cancelled_at(step: int, coroutine: Coroutine[Any, Any, T]) -> Generator[Any, Any, T]:
-    """Await the coroutine, and cancel the running task when it suspends for the n-th time."""
-    thrown: BaseException | None = None
-    for count in itertools.count(1):
-        try:
-            future = coroutine.send(None) if thrown is None else coroutine.throw(thrown)
-        except StopIteration as stop:
-            result: T = stop.value
-            return result
-        task = asyncio.current_task()
-        if count == step and task is not None:
-            task.cancel()
-        thrown = None
-        try:
-            yield future
-        except BaseException as error:  # noqa: BLE001  (handed on to the coroutine)
-            thrown = error
-    raise AssertionError
-
-
-async def completes_despite(step: int, coroutine: Coroutine[Any, Any, Finding]) -> bool:
-    """Whether the coroutine has fewer awaits than that; else it was cancelled there."""
-    loop = asyncio.get_running_loop()
-
-    async def wrapped() -> Finding:
-        return await cancelled_at(step, coroutine)
-
-    task = loop.create_task(wrapped())
-    await asyncio.wait([task])
-    if task.cancelled():
-        return False
-    assert task.result() == Infected(EICAR_NAME)
-    return True
-
-
-@pytest.mark.parametrize("size", [1000, 2_000_000])  # in memory, and a file of several chunks
-@pytest.mark.parametrize("pooled", [False, True])
-def test_cancelled_at_every_await(
-    run: LoopRunner, address: str, tmp_path: Path, size: int, *, pooled: bool
-) -> None:
-    """Cancelled wherever it waits, a scan leaves no descriptor behind and no wrong answer for the next."""
-    bad = os.urandom(size) + archive(EICAR)
-
-    async def body() -> None:
-        async with engine_at(address) as engine:
-            assert await judge(engine, b"x") == Clean()
-            with await spooled(bad, tmp_path) as blob:
-                sample = Sample(blob, "application/octet-stream")
-                assert await engine.inspect(sample) == Infected(EICAR_NAME)
-                await engine.close()
-                before = descriptors()
-                for step in itertools.count(1):
-                    engine = ClamdEngine("clamd", [address])  # noqa: PLW2901  (a fresh pool each time)
-                    if pooled:
-                        assert await judge(engine, b"x") == Clean()
-                    done = await completes_despite(step, engine.inspect(sample))
-                    assert await judge(engine, b"x") == Clean()
-                    assert await engine.inspect(sample) == Infected(EICAR_NAME)
-                    await engine.close()
-                    await until(lambda: descriptors() <= before)
-                    if done:
-                        break
-                assert step > 1
-
-    run(body())
-
-
-def test_cancelled_at_any_time(run: LoopRunner, address: str) -> None:
-    """Cancelled after any number of turns of the loop, also when the answer is already there."""
-
-    async def body() -> None:
-        loop = asyncio.get_running_loop()
-        async with engine_at(address, concurrency=2) as engine:
-            assert await judge(engine, b"x") == Clean()
-            before = descriptors()
-            for turns in range(150):
-                scans = [loop.create_task(judge(engine, b"x")), loop.create_task(judge(engine, EICAR))]
-                for _ in range(turns):
-                    await asyncio.sleep(0)
-                scans[turns % 2].cancel()
-                await asyncio.wait(scans)
-                right = [task.cancelled() or task.result() for task in scans]
-                assert right[0] in {True, Clean()}
-                assert right[1] in {True, Infected(EICAR_NAME)}
-            assert await judge(engine, EICAR) == Infected(EICAR_NAME)
-            await until(lambda: descriptors() <= before + 1)
 
     run(body())

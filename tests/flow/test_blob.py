@@ -24,7 +24,7 @@ async def _all(blob: Blob, size: int) -> bytes:
     return b"".join([chunk async for chunk in blob.chunks(size)])
 
 
-@pytest.mark.parametrize("size", [0, 1, MEMORY_LIMIT - 1, MEMORY_LIMIT, MEMORY_LIMIT + 1, 3 * MEMORY_LIMIT + 7])
+@pytest.mark.parametrize("size", [0, 1, *range(MEMORY_LIMIT - 1, MEMORY_LIMIT + 2), 3 * MEMORY_LIMIT + 7])
 async def test_a_blob_holds_what_was_written(tmp_path: Path, size: int) -> None:
     """Whatever the size, the bytes, their number and their sha256 come out as they went in."""
     data = os.urandom(size)

@@ -157,7 +157,9 @@ def test_type_lists(rules: Rules, allowed: bool) -> None:  # noqa: FBT001
     ],
 )
 def test_a_program_under_a_harmless_name_is_forbidden(
-    detected: str, declared: Declared, refused: bool  # noqa: FBT001
+    detected: str,
+    declared: Declared,
+    refused: bool,  # noqa: FBT001
 ) -> None:
     """What a request declares is compared with what the bytes are; an honest program passes."""
     verdict = judge([Report("a", Clean())], detected, declared, Rules())

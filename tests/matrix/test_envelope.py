@@ -131,6 +131,15 @@ def test_each_flipped_bit_gives_one_error() -> None:
     assert [ENVELOPE.open(*sealed) for sealed in opened] == [FILE]
 
 
+def test_bad_padding_goes_the_way_of_a_garbled_block() -> None:
+    """What can't be decrypted is parsed as noise, so that both fail at the same step, as late."""
+    changed = CIPHERTEXT[:-17] + bytes([CIPHERTEXT[-17] ^ 0x80]) + CIPHERTEXT[-16:]
+    noise = ENVELOPE._plaintext(unpadded(changed), *SEALED[1:])
+    assert noise
+    with pytest.raises(UnicodeDecodeError):
+        noise.decode()
+
+
 @pytest.mark.parametrize(
     "plaintext",
     [

@@ -1,5 +1,6 @@
 """Routes: a method and a raw target become a call, or one of our errors, and nothing else."""
 
+from contextlib import suppress
 from urllib.parse import quote
 
 import pytest
@@ -88,10 +89,8 @@ def test_what_makes_no_sense_is_refused(method: str, target: str, error: type[Os
 def test_no_target_breaks_the_matcher(text: str, under_prefix: bool) -> None:  # noqa: FBT001
     """Any text is a call or one of our errors."""
     target = (PREFIX if under_prefix else "/") + text
-    try:
+    with suppress(OstiaryError):
         match("GET", target)
-    except OstiaryError:
-        pass
 
 
 @given(st.text(min_size=1, max_size=30), st.text(min_size=1, max_size=30))

@@ -19,36 +19,41 @@ NOT_BUILT: Final = ("icap", "hashlist", "perceptual", "hma", "filetype")
 
 Concurrency = Annotated[Whole, Field(ge=1, le=1000)]
 
-_HOST_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,252}")
+_LABEL: Final = r"[A-Za-z0-9_-]{1,63}"
+_LITERAL: Final = r"[0-9A-Fa-f:.]{2,45}(?:%[0-9A-Za-z._-]{1,15})?"  # with a zone if need be
+_TCP: Final = re.compile(
+    rf"tcp:(?:\[(?P<literal>{_LITERAL})\]|{_LABEL}(?:\.{_LABEL})*\.?):(?P<port>[0-9]{{1,5}})"
+)
 _SOCKET_PATH_LIMIT: Final = 107  # unix(7): sun_path holds 108 bytes, with the NUL at its end
 
 
-def parse_address(text: str) -> str | tuple[str, int]:
-    """Return clamd's unix socket path, or its host and port; ValueError where it is neither."""
-    scheme, _, rest = text.partition(":")
-    if scheme == "unix" and rest and rest.isprintable():
-        if len(rest.encode("utf-8", "surrogatepass")) > _SOCKET_PATH_LIMIT:
-            raise ValueError(f"a unix socket's path has at most {_SOCKET_PATH_LIMIT} bytes")
-        return rest
-    host, _, port = rest.rpartition(":")
-    if scheme != "tcp" or not re.fullmatch(r"[0-9]{1,5}", port) or not 0 < int(port) < 1 << 16:
-        raise ValueError("expected unix:/path/to/socket, tcp:host:port or tcp:[address]:port")
-    if host.startswith("[") and host.endswith("]"):
-        try:
-            return str(ipaddress.IPv6Address(host[1:-1])), int(port)
-        except ValueError:
-            raise ValueError("its IPv6 address can't be read") from None
-    if not _HOST_NAME.fullmatch(host):
-        raise ValueError("its host can't be read; an IPv6 address stands in brackets")
-    return host, int(port)
-
-
 def _address(value: str) -> str:
-    try:
-        parse_address(value)
-    except ValueError as error:
-        raise complaint(f"{shown(value)}: {error}") from None
+    """Refuse what `ostiary.engines.clamd_address` would refuse, with the line that it stands in."""
+    fault = _fault_of_unix(value) if value.startswith("unix:") else _fault_of_tcp(value)
+    if fault is not None:
+        raise complaint(f"{shown(value)}: {fault}")
     return value
+
+
+def _fault_of_unix(value: str) -> str | None:
+    path = value.removeprefix("unix:")
+    if not path.startswith("/") or not path.isprintable():
+        return "a unix socket's path begins with /"
+    if len(path.encode()) > _SOCKET_PATH_LIMIT:
+        return f"a unix socket's path has at most {_SOCKET_PATH_LIMIT} bytes"
+    return None
+
+
+def _fault_of_tcp(value: str) -> str | None:
+    found = _TCP.fullmatch(value)
+    if found is None or not 0 < int(found["port"]) < 1 << 16:
+        return "expected unix:/path/to/socket, tcp:host:port or tcp:[address]:port"
+    if found["literal"] is not None:
+        try:
+            ipaddress.IPv6Address(found["literal"])
+        except ValueError:
+            return "its IPv6 address can't be read"
+    return None
 
 
 def _one_or_more(value: Any) -> Any:  # noqa: ANN401  (whatever a file holds)

@@ -5,6 +5,7 @@ A libmagic handle may be used by one thread at a time, so each thread of the poo
 """
 
 import asyncio
+import re
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
@@ -16,6 +17,9 @@ from ostiary.engines.libmagic import library
 UNKNOWN: Final = "application/octet-stream"
 """What bytes of no detectable type are called; ciphertext looks like that."""
 
+_TYPE: Final = re.compile(
+    r"[a-z0-9][a-z0-9!#$&^_.+-]{0,126}/[a-z0-9][a-z0-9!#$&^_.+-]{0,126}"
+)  # RFC 6838, 4.2
 _HEAD: Final = 1 << 18  # bytes that libmagic sees; container formats show themselves well before
 
 
@@ -48,7 +52,8 @@ class TypeDetector:
         if handle is None:
             handle = self._local.handle = self._library.handle()
             self._handles.append(handle)
-        return (self._library.mime_type(handle, head) or UNKNOWN).lower()
+        found = (self._library.mime_type(handle, head) or UNKNOWN).lower()
+        return found if _TYPE.fullmatch(found) else UNKNOWN
 
 
 def library_version() -> str:

@@ -1,9 +1,9 @@
 """The operator's script, as the existing scanner runs it: `SCRIPT FILE`, judged by its exit code.
 
-0 is clean, `scan.error_exit_codes` (2) "could not scan", anything else not clean. No shell. The
-file lies in a folder of its own (0700, the file 0600), which goes away whatever happens: the
-script ends, crashes, is killed at the deadline, or the caller is cancelled. Folders that a killed
-gateway left behind go at the next start.
+0 is clean, `scan.error_exit_codes` (2) "could not scan", anything else not clean. No shell, and
+none of our own settings in its environment. The file lies in a folder of its own (0700, the file
+0600), which goes away whatever happens: the script ends, crashes, is killed at the deadline, or
+the caller is cancelled. Folders that a killed gateway left behind go at the next start.
 """
 
 import asyncio
@@ -13,17 +13,22 @@ import shutil
 import signal
 import tempfile
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Final
 
+import structlog
+
 from ostiary.blob import Blob
-from ostiary.blocking import run_blocking
+from ostiary.blocking import run_blocking, to_its_end
 from ostiary.engines.interface import Sample
 from ostiary.errors import ConfigError, EngineError
 from ostiary.model import Clean, Finding, Infected
 
+log = structlog.get_logger()
+
 _PREFIX: Final = "ostiary-script-"
+_OUR_VARIABLES: Final = "OSTIARY_"  # settings given by environment, secrets among them
 _COPY: Final = 1 << 20
 
 
@@ -53,7 +58,12 @@ class ScriptEngine:
             raise ConfigError(
                 f"scan.script: {self._script} is no executable file: check the path and chmod +x"
             )
-        await run_blocking(self._make_home)
+        try:
+            await run_blocking(self._make_home)
+        except OSError as error:
+            raise ConfigError(
+                f"scan.temp_directory: {self._temp_directory} can't be used: {error.strerror}"
+            ) from None
 
     async def inspect(self, sample: Sample) -> Finding:
         """Run the script on a copy of the sample; EngineError if it could not scan."""
@@ -62,7 +72,7 @@ class ScriptEngine:
         if code == 0:
             return Clean()
         if code < 0:
-            raise EngineError(f"{self._script} was killed by {signal.Signals(-code).name}")
+            raise EngineError(f"{self._script} was killed by signal {-code} ({signal.strsignal(-code)})")
         if code in self._error_exit_codes:
             raise EngineError(f"{self._script} exited with {code}: it could not scan the file")
         return Infected(f"exit code {code}")
@@ -78,7 +88,7 @@ class ScriptEngine:
         """Remove the folder."""
         home, self._home = self._home, None
         if home is not None:
-            await run_blocking(shutil.rmtree, home, ignore_errors=True)
+            await run_blocking(_remove, home)
         lock, self._lock = self._lock, None
         if lock is not None:
             os.close(lock)
@@ -93,23 +103,30 @@ class ScriptEngine:
         except OSError as error:
             raise EngineError(f"{folder}: {error.strerror}: is there space left?") from error
         finally:
-            await run_blocking(shutil.rmtree, folder, ignore_errors=True)
+            await run_blocking(_remove, folder)
 
     async def _run(self, path: Path) -> int:
+        """Return the exit code; neither the script nor what it started outlives a wait that is cut short."""
+        async with AsyncExitStack() as held:
+            process = await to_its_end(asyncio.get_running_loop().create_task(self._spawn(path, held)))
+            return await process.wait()
+
+    async def _spawn(self, path: Path, held: AsyncExitStack) -> asyncio.subprocess.Process:
         nothing = asyncio.subprocess.DEVNULL
         try:
             process = await asyncio.create_subprocess_exec(
-                self._script, path, stdin=nothing, stdout=nothing, stderr=nothing, start_new_session=True
+                self._script,
+                path,
+                stdin=nothing,
+                stdout=nothing,
+                stderr=nothing,
+                env=_environment(),
+                start_new_session=True,
             )
         except OSError as error:
             raise EngineError(f"{self._script} can't be run: {error.strerror}") from error
-        try:
-            return await process.wait()
-        finally:
-            if process.returncode is None:
-                with suppress(ProcessLookupError):
-                    os.killpg(process.pid, signal.SIGKILL)  # the script and what it started
-                await asyncio.shield(process.wait())
+        held.push_async_callback(_end, process)
+        return process
 
     def _make_home(self) -> None:
         for leftover in self._temp_directory.glob(f"{_PREFIX}*"):
@@ -147,6 +164,30 @@ def _copy(blob: Blob, folder: Path) -> Path:
     return path
 
 
+def _environment() -> dict[str, str]:
+    """Return our environment without our settings, which may hold secrets; the operator's own passes."""
+    return {name: value for name, value in os.environ.items() if not name.upper().startswith(_OUR_VARIABLES)}
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    """Kill the script if it still runs, with all that it started, and wait until it is gone."""
+    if process.returncode is None:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        await to_its_end(asyncio.get_running_loop().create_task(process.wait()))
+
+
+def _remove(folder: Path) -> None:
+    """Remove a folder and all in it; say so where that is impossible."""
+    with suppress(OSError):
+        folder.chmod(0o700)  # a script runs as we do, and may have taken our rights away
+    shutil.rmtree(folder, ignore_errors=True)
+    if folder.exists():
+        log.error(
+            "error", kind="internal", info="a file given to a script can't be removed", path=str(folder)
+        )
+
+
 def _remove_if_abandoned(home: Path) -> None:
     """Remove a folder of ours whose gateway is gone: it would hold the lock otherwise."""
     try:
@@ -156,7 +197,7 @@ def _remove_if_abandoned(home: Path) -> None:
     try:
         if os.fstat(lock).st_uid == os.geteuid():
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            shutil.rmtree(home, ignore_errors=True)
+            _remove(home)
     except BlockingIOError:
         return
     finally:

@@ -28,7 +28,7 @@ def filename_of(header: str | None) -> str | None:
     message["Content-Disposition"] = header
     try:
         name = message.get_filename()
-    except (ValueError, LookupError):
+    except (ValueError, LookupError, TypeError):  # CPython sorts numbered and unnumbered pieces together
         return None
     return _cleaned(name) if name else None
 

@@ -1,22 +1,24 @@
 """The homeserver as a client sees it: media, streamed with the caller's own token, and whoami.
 
-Everything it answers is hostile: headers are picked by name, error bodies bounded, redirects
-never followed, and an answer that we didn't ask for (206, 304) is an error. The token goes to
-the configured base URL and nowhere else. Which route is asked first stands in `_routes`.
+Everything it answers is hostile: headers are picked by name and bounded, error bodies too,
+redirects never followed, and an answer that we didn't ask for (206, 304) is an error. The token
+goes to the configured base URL and nowhere else. Which route is asked first stands in `_routes`.
 """
 
 import asyncio
-import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeGuard
 from urllib.parse import quote
 
 import aiohttp
+from multidict import CIMultiDict
 from yarl import URL
 
 from ostiary.errors import HomeserverError, HomeserverRefusalError
+from ostiary.matrix.content_encoding import Decoder
+from ostiary.matrix.response import body, content_type, decoder_of, header, json_body, name_of, refusal
 from ostiary.model import MediaRequest
 
 VIA: Final = "ostiary"
@@ -24,11 +26,9 @@ VIA: Final = "ostiary"
 
 _AUTHENTICATED: Final = "/_matrix/client/v1/media"
 _LEGACY: Final = ("/_matrix/media/v3", "/_matrix/media/r0")
-_ERROR_BODY: Final = 1 << 16
-_READ: Final = 1 << 16
+_LONGEST_WORD: Final = 255  # characters of a user ID or a version
 _OK: Final = 200
 _NOT_FOUND: Final = 404
-_FIRST_ERROR: Final = 400
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,21 +43,12 @@ class Download:
     content_type: str | None
     content_disposition: str | None
     _response: aiohttp.ClientResponse
+    _decoder: Decoder | None
     _deadline: float
 
-    async def chunks(self) -> AsyncIterator[bytes]:
-        """Yield the body; HomeserverError where it is cut short or comes too late."""
-        while True:
-            try:
-                async with asyncio.timeout_at(self._deadline):
-                    chunk = await self._response.content.readany()
-            except TimeoutError:
-                raise HomeserverError("the homeserver sends too slowly (download.timeout)") from None
-            except (aiohttp.ClientError, OSError) as error:
-                raise HomeserverError(f"the homeserver's answer was cut short: {_name(error)}") from error
-            if not chunk:
-                return
-            yield chunk
+    def chunks(self) -> AsyncIterator[bytes]:
+        """Yield the body, once; HomeserverError where it is cut short, damaged or comes too late."""
+        return body(self._response, self._decoder, self._deadline)
 
 
 class Homeserver:
@@ -76,7 +67,9 @@ class Homeserver:
         self._timeout = timeout
         self._proxy = proxy
         self._max_concurrent = max_concurrent
-        self._headers = {"User-Agent": "ostiary", **(headers or {}), "Accept-Encoding": "identity"}
+        self._headers = CIMultiDict({"User-Agent": "ostiary"})
+        self._headers.update(headers or {})
+        self._headers["Accept-Encoding"] = "identity"
         self._headers["Via"] = f"1.1 {VIA}"
         self._open_session: aiohttp.ClientSession | None = None
 
@@ -91,11 +84,14 @@ class Homeserver:
         deadline = asyncio.get_running_loop().time() + self._timeout
         response = await self._first_answer(request, deadline)
         try:
+            decoder = decoder_of(response)
             yield Download(
-                size=_announced_size(response),
-                content_type=_header(response, "Content-Type"),
-                content_disposition=_header(response, "Content-Disposition"),
+                # A compressed body's length says nothing about what comes out.
+                size=response.content_length if decoder is None else None,
+                content_type=content_type(response),
+                content_disposition=header(response, "Content-Disposition"),
                 _response=response,
+                _decoder=decoder,
                 _deadline=deadline,
             )
         finally:
@@ -105,7 +101,7 @@ class Homeserver:
         """Return the user ID that the token belongs to; HomeserverRefusalError (401) for a bad one."""
         answer = await self._get_json("/_matrix/client/v3/account/whoami", token)
         user = answer.get("user_id")
-        if not isinstance(user, str) or not user.startswith("@"):
+        if not _is_word(user) or not user.startswith("@"):
             raise HomeserverError("the homeserver's whoami names no user")
         return user
 
@@ -113,7 +109,7 @@ class Homeserver:
         """Return the spec versions that the homeserver speaks: the cheapest sign of life."""
         answer = await self._get_json("/_matrix/client/versions", None)
         versions = answer.get("versions")
-        if not isinstance(versions, list) or not all(isinstance(version, str) for version in versions):
+        if not isinstance(versions, list) or not all(_is_word(version) for version in versions):
             raise HomeserverError("the answer to /_matrix/client/versions is not a homeserver's")
         return tuple(versions)
 
@@ -128,9 +124,12 @@ class Homeserver:
         return await self._get(_path(last, request), request, deadline)
 
     async def _get(self, path: str, request: MediaRequest, deadline: float) -> aiohttp.ClientResponse:
-        headers = dict(request.forwarded)
+        headers = CIMultiDict(request.forwarded)
+        headers.popall("Authorization", None)  # the token is the caller's only credential
         if request.token is not None:
             headers["Authorization"] = f"Bearer {request.token}"
+        if "Via" in headers:
+            headers["Via"] = f"{headers['Via']}, 1.1 {VIA}"
         return await self._send(path, headers, deadline)
 
     async def _get_json(self, path: str, token: str | None) -> dict[str, object]:
@@ -138,10 +137,7 @@ class Homeserver:
         headers = {} if token is None else {"Authorization": f"Bearer {token}"}
         response = await self._send(path, headers, deadline)
         try:
-            async with asyncio.timeout_at(deadline):
-                return await _json_body(response)
-        except TimeoutError:
-            raise HomeserverError("the homeserver sends too slowly (download.timeout)") from None
+            return await json_body(response, deadline)
         finally:
             _let_go(response)
 
@@ -153,16 +149,16 @@ class Homeserver:
                 response = await self._session().get(
                     url, headers=headers, allow_redirects=False, proxy=self._proxy
                 )
-                if response.status == _OK:
-                    return response
-                try:
-                    raise await _refusal(response)
-                finally:
-                    _let_go(response)
         except TimeoutError:
             raise HomeserverError("the homeserver did not answer in time (download.timeout)") from None
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            raise HomeserverError(f"the homeserver can't be reached: {_name(error)}") from error
+            raise HomeserverError(f"the homeserver can't be reached: {name_of(error)}") from error
+        if response.status == _OK:
+            return response
+        try:
+            raise await refusal(response, deadline)
+        finally:
+            _let_go(response)
 
     def _session(self) -> aiohttp.ClientSession:
         """Open it with the first request: a session belongs to a running event loop."""
@@ -172,6 +168,7 @@ class Homeserver:
                 headers=self._headers,
                 cookie_jar=aiohttp.DummyCookieJar(),
                 timeout=aiohttp.ClientTimeout(total=None),
+                auto_decompress=False,  # `matrix.response` decodes, and notices a stream that is cut
             )
         return self._open_session
 
@@ -214,58 +211,5 @@ def _let_go(response: aiohttp.ClientResponse) -> None:
         response.close()
 
 
-def _announced_size(response: aiohttp.ClientResponse) -> int | None:
-    """Return the body's size; a compressed body's length says nothing about what comes out."""
-    return None if "Content-Encoding" in response.headers else response.content_length
-
-
-def _header(response: aiohttp.ClientResponse, name: str) -> str | None:
-    value = response.headers.get(name)
-    return value if value and value.isprintable() else None
-
-
-async def _json_body(response: aiohttp.ClientResponse) -> dict[str, object]:
-    body = bytearray()
-    async for chunk in response.content.iter_chunked(_READ):
-        body += chunk
-        if len(body) > _ERROR_BODY:
-            raise HomeserverError("the homeserver's JSON answer is too long")
-    try:
-        parsed = json.loads(body)
-    except (ValueError, RecursionError):
-        parsed = None
-    if not isinstance(parsed, dict):
-        raise HomeserverError("the homeserver's answer is not the JSON it should be")
-    return parsed
-
-
-async def _refusal(response: aiohttp.ClientResponse) -> HomeserverError | HomeserverRefusalError:
-    """Read a Matrix error; what is no such thing (a proxy's page, a redirect) keeps its status only."""
-    if response.status < _FIRST_ERROR:
-        return HomeserverError(f"the homeserver answered {response.status}, which nobody asked for")
-    try:
-        body = await _json_body(response)
-    except HomeserverError:
-        body = {}
-    errcode, error = body.get("errcode"), body.get("error")
-    soft_logout, retry_after_ms = body.get("soft_logout"), body.get("retry_after_ms")
-    retry_after = response.headers.get("Retry-After", "")
-    return HomeserverRefusalError(
-        response.status,
-        errcode if isinstance(errcode, str) and errcode else "M_UNKNOWN",
-        error[:500] if isinstance(error, str) else "no reason given",
-        soft_logout=soft_logout if isinstance(soft_logout, bool) else None,
-        retry_after_ms=_count(retry_after_ms),
-        retry_after=retry_after if retry_after.isascii() and retry_after.isdigit() else None,
-    )
-
-
-def _count(value: object) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
-
-
-def _name(error: BaseException) -> str:
-    """Name an error of the HTTP client without its URL or headers."""
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror
-    return type(error).__name__
+def _is_word(value: object) -> TypeGuard[str]:
+    return isinstance(value, str) and len(value) <= _LONGEST_WORD and value.isprintable()

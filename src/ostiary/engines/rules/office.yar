@@ -37,8 +37,11 @@ rule Ostiary_Office_Macro
         $project = "_VBA_PROJECT" wide
     condition:
         $ole at 0 and
-        for any i in (1..1000) : (
-            i <= #project and uint16(@project[i] + 64) == 26 and uint8(@project[i] + 66) == 2
+        (
+            #project > 1000 or
+            for any i in (1..1000) : (
+                i <= #project and uint16(@project[i] + 64) == 26 and uint8(@project[i] + 66) == 2
+            )
         )
 }
 
@@ -102,7 +105,7 @@ rule Ostiary_Rtf_Embedded_Program
         $program = /2e(657865|736372|636f6d|706966|626174|636d64|63706c|687461|6d7369|6c6e6b|766273|766265|6a7365|777366)00/ nocase
     condition:
         $rtf at 0 and $package and
-        for any i in (1..100) : (
+        for any i in (1..10000) : (
             i <= #package and $program in (@package[i]..@package[i] + 2048)
         )
 }

@@ -16,17 +16,24 @@ rule Ostiary_Pdf_Launch
     strings:
         $pdf = "%PDF-"
         $launch = /\/(S|#53)[\x00\t\n\x0c\r ]{0,20}\/(L|#4[cC])(a|#61)(u|#75)(n|#6[eE])(c|#63)(h|#68)[\x00\t\n\x0c\r \/<>\[(]/
-        $opens = /\/(O|#4[fF])(p|#70)(e|#65)(n|#6[eE])(A|#41)(c|#63)(t|#74)(i|#69)(o|#6[fF])(n|#6[eE])[\x00\t\n\x0c\r ]{0,20}<<[^>]{0,300}\/(S|#53)[\x00\t\n\x0c\r ]{0,20}\/(L|#4[cC])(a|#61)(u|#75)(n|#6[eE])(c|#63)(h|#68)[\x00\t\n\x0c\r \/<>\[(]/
+        $opens = /\/(O|#4[fF])(p|#70)(e|#65)(n|#6[eE])(A|#41)(c|#63)(t|#74)(i|#69)(o|#6[fF])(n|#6[eE])[\x00\t\n\x0c\r ]{0,20}<</
+        $close = ">>"
         $windows = /\/(W|#57)(i|#69)(n|#6[eE])[\x00\t\n\x0c\r ]{0,20}<</
         $program = /\.(exe|com|scr|bat|cmd|pif|ps1|vbs|vbe|js|jse|wsf|hta|lnk|msi|cpl|dll|jar|sh)[\x00\x20]{0,4}\)/ nocase
         $program_wide = /\.\x00(e\x00x\x00e|c\x00o\x00m|s\x00c\x00r|b\x00a\x00t|c\x00m\x00d|h\x00t\x00a|l\x00n\x00k|m\x00s\x00i)[\x00\x20]{0,4}\)/ nocase
         $program_hex = /2e(00)?(65(00)?78(00)?65|63(00)?6f(00)?6d|73(00)?63(00)?72|62(00)?61(00)?74|63(00)?6d(00)?64|68(00)?74(00)?61|6c(00)?6e(00)?6b|6d(00)?73(00)?69)>/ nocase
         $interpreter = /[(\/\\](cmd|powershell|pwsh|mshta|wscript|cscript|rundll32|regsvr32|certutil|msiexec|bash)[\s)]/ nocase
     condition:
-        $pdf in (0..1019) and
+        $launch and $pdf in (0..1019) and
         (
-            $opens or
-            for any i in (1..1000) : (
+            for any i in (1..50) : (
+                i <= #opens and
+                for any further in (12..400) : (
+                    $launch at @opens[i] + further and not $close in (@opens[i]..@opens[i] + further)
+                )
+            ) or
+            #launch > 5000 or
+            for any i in (1..5000) : (
                 i <= #launch and
                 for any of ($windows, $program, $program_wide, $program_hex, $interpreter) : (
                     $ in (@launch[i] - 500..@launch[i] + 700)
@@ -35,6 +42,8 @@ rule Ostiary_Pdf_Launch
         )
 }
 
+// The loop over objects looks long, but most fail its first comparison, of one digit.
+// suppress: too_many_iterations
 rule Ostiary_Pdf_AutoRun_JavaScript
 {
     meta:
@@ -44,35 +53,47 @@ rule Ostiary_Pdf_AutoRun_JavaScript
         finding = "macro"
     strings:
         $pdf = "%PDF-"
-        $inline = /\/(O|#4[fF])(p|#70)(e|#65)(n|#6[eE])(A|#41)(c|#63)(t|#74)(i|#69)(o|#6[fF])(n|#6[eE])[\x00\t\n\x0c\r ]{0,20}<<([^>]{0,300}\/(S|#53)[\x00\t\n\x0c\r ]{0,20}\/(J|#4[aA])(a|#61)(v|#76)(a|#61)(S|#53)(c|#63)(r|#72)(i|#69)(p|#70)(t|#74)|[^(>]{0,100}\/(J|#4[aA])(S|#53))[\x00\t\n\x0c\r \/<>\[(]/
-        $page = /\/(A|#41)(A|#41)[\x00\t\n\x0c\r ]{0,20}<<[^>]{0,300}\/(O|#4[fF]|PO)[\x00\t\n\x0c\r ]{0,20}<<([^>]{0,300}\/(S|#53)[\x00\t\n\x0c\r ]{0,20}\/(J|#4[aA])(a|#61)(v|#76)(a|#61)(S|#53)(c|#63)(r|#72)(i|#69)(p|#70)(t|#74)|[^(>]{0,100}\/(J|#4[aA])(S|#53))[\x00\t\n\x0c\r \/<>\[(]/
-        $referred = /\/(O|#4[fF])(p|#70)(e|#65)(n|#6[eE])(A|#41)(c|#63)(t|#74)(i|#69)(o|#6[fF])(n|#6[eE])[\x00\t\n\x0c\r ]{1,20}[0-9]{1,8}/
-        $object = /[0-9][\x00\t\n\x0c\r ]{1,5}[0-9]{1,5}[\x00\t\n\x0c\r ]{1,5}obj[\x00\t\n\x0c\r ]{0,20}<<([^>]{0,300}\/(S|#53)[\x00\t\n\x0c\r ]{0,20}\/(J|#4[aA])(a|#61)(v|#76)(a|#61)(S|#53)(c|#63)(r|#72)(i|#69)(p|#70)(t|#74)|[^(>]{0,100}\/(J|#4[aA])(S|#53))[\x00\t\n\x0c\r \/<>\[(]/
+        $opens = /\/(O|#4[fF])(p|#70)(e|#65)(n|#6[eE])(A|#41)(c|#63)(t|#74)(i|#69)(o|#6[fF])(n|#6[eE])[\x00\t\n\x0c\r ]{0,20}<</
+        $page = /\/(A|#41){2}[\x00\t\n\x0c\r ]{0,20}<<[^>]{0,60}\/(O|#4[fF]|PO)[\x00\t\n\x0c\r ]{0,20}<</
+        $refers = /\/(O|#4[fF])(p|#70)(e|#65)(n|#6[eE])(A|#41)(c|#63)(t|#74)(i|#69)(o|#6[fF])(n|#6[eE])[\x00\t\n\x0c\r ]{1,20}[0-9]{1,8}/
+        // Starts at the last digit of the object's number.
+        $object = /[0-9][\x00\t\n\x0c\r ]{1,5}[0-9]{1,5}[\x00\t\n\x0c\r ]{1,5}obj[\x00\t\n\x0c\r ]{0,20}<</
+        $script = /\/(S|#53)[\x00\t\n\x0c\r ]{0,20}\/(J|#4[aA])(a|#61)(v|#76)(a|#61)(S|#53)(c|#63)(r|#72)(i|#69)(p|#70)(t|#74)[\x00\t\n\x0c\r \/<>\[(]/
+        $source = /\/(J|#4[aA])(S|#53)[\x00\t\n\x0c\r ]{0,20}[(<0-9]/
+        $close = ">>"
         $print = /\/JS[\x00\t\n\x0c\r ]{0,20}\(\s{0,20}(this\.)?print\s{0,5}\\?\([^()]{0,200}\\?\)[;\s]{0,20}(\\[rn]){0,4}[;\s]{0,20}\)/
         $next = /\/(N|#4[eE])(e|#65)(x|#78)(t|#74)[\x00\t\n\x0c\r \/<>\[(]/
     condition:
-        $pdf in (0..1019) and
+        ($script or $source) and $pdf in (0..1019) and
         (
-            for any of ($inline, $page) : (
+            #opens > 1000 or #page > 1000 or #script > 65536 or #source > 65536 or
+            for any of ($opens, $page) : (
                 for any i in (1..1000) : (
-                    i <= # and (not $print in (@[i]..@[i] + 500) or $next in (@[i]..@[i] + 1000))
+                    i <= # and (not $print in (@[i]..@[i] + 500) or $next in (@[i]..@[i] + 1000)) and
+                    for any further in (5..300) : (
+                        ($script at @[i] + further or $source at @[i] + further) and
+                        not $close in (@[i]..@[i] + further)
+                    )
                 )
             ) or
-            // The object number that /OpenAction names, compared digit by digit from its end with
-            // the numbers of the objects that are scripts.
-            for any i in (1..10) : (
-                i <= #referred and
-                for any j in (1..1000) : (
-                    j <= #object and
-                    (not $print in (@object[j]..@object[j] + 500) or $next in (@object[j]..@object[j] + 1000)) and
-                    with left = @referred[i] + !referred[i], right = @object[j] + 1 : (
-                        for all k in (1..9) : (
-                            uint8(left - k) == uint8(right - k) or
-                            for any m in (1..9) : (
-                                m <= k and
-                                (uint8(left - m) < 0x30 or uint8(left - m) > 0x39) and
-                                (uint8(right - m) < 0x30 or uint8(right - m) > 0x39)
-                            )
+            // The number after /OpenAction, compared from its last digit with those of the objects.
+            ($refers and #object > 65536) or
+            for any i in (1..2) : (
+                i <= #refers and
+                with named = @refers[i] + !refers[i] - 1 : (
+                    for any j in (1..65536) : (
+                        j <= #object and uint8(named) == uint8(@object[j]) and
+                        for any digits in (1..8) : (
+                            (uint8(named - digits) < 0x30 or uint8(named - digits) > 0x39) and
+                            (uint8(@object[j] - digits) < 0x30 or uint8(@object[j] - digits) > 0x39) and
+                            for all k in (0..7) : (k >= digits or uint8(named - k) == uint8(@object[j] - k))
+                        ) and
+                        (
+                            not $print in (@object[j]..@object[j] + 500) or $next in (@object[j]..@object[j] + 1000)
+                        ) and
+                        for any further in (5..300) : (
+                            ($script at @object[j] + further or $source at @object[j] + further) and
+                            not $close in (@object[j]..@object[j] + further)
                         )
                     )
                 )

@@ -32,9 +32,10 @@ private rule svg
             not $page in (0..@root[1]) or
             $entity in (0..@root[1]) or
             $instruction in (0..@root[1]) or
+            @comment[2001] < @root[1] or
             not for any i in (1..50) : (
                 i <= #page and @page[i] < @root[1] and
-                not for any j in (1..200) : (
+                not for any j in (1..2000) : (
                     j <= #comment and @comment[j] < @page[i] and not $comment_end in (@comment[j] + 2..@page[i])
                 )
             )

@@ -19,9 +19,10 @@ rule Ostiary_Zip_Name_DoubleExtension
         $script = /\.(pdf|docx|xlsx|pptx|rtf|jpe?g)(\x20|_|\xC2\xA0|\xE2\x80[\x80-\x8F\xAF]|\xE2\xA0\x80|\xE3\x80\x80){0,120}\.js/ nocase
         $encoded = /\.(pdf|docx?|xlsx?|pptx?|rtf|txt|jpe?g|png|gif)(\x20|_|\xC2\xA0|\xE2\x80[\x80-\x8F\xAF]|\xE2\xA0\x80|\xE3\x80\x80){0,120}\.jse/ nocase
         $spaces = /(\x20|\xC2\xA0|\xE2\x80[\x80-\x8F\xAF]|\xE2\xA0\x80|\xE3\x80\x80){12}\.(exe|scr|com|pif|bat|cmd|cpl|hta|msi|lnk|vbs|vbe|wsf|jse|ps1)/ nocase
+        $end = { 50 4B 05 06 }
     condition:
-        for any of them : (
-            (uint32(0) == 0x04034B50 and # > 250) or
+        for any of ($program, $script, $encoded, $spaces) : (
+            ($end and # > 250) or
             (# > 0 and for any i in (1..250) : (
                 i <= # and
                 with end = @[i] + ![i] : (
@@ -44,19 +45,23 @@ rule Ostiary_Zip_Name_RightToLeft
         $override = { E2 80 AE }
         $program = /\.(exe|scr|com|pif|bat|cmd|cpl|hta|msi|lnk|vbs|vbe|wsf|jse|ps1)/ nocase
         $script = ".js" nocase
+        $end = { 50 4B 05 06 }
     condition:
         $override and ($program or $script) and
-        for any i in (1..1000) : (
-            i <= #override and
-            for any before in (0..250) : (
-                with name = @override[i] - before : (
-                    (
-                        uint32(name - 46) == 0x02014B50 and before < uint16(name - 18) and
-                        ($program at name + uint16(name - 18) - 4 or $script at name + uint16(name - 18) - 3)
-                    ) or
-                    (
-                        uint32(name - 30) == 0x04034B50 and before < uint16(name - 4) and
-                        ($program at name + uint16(name - 4) - 4 or $script at name + uint16(name - 4) - 3)
+        (
+            ($end and #override > 1000) or
+            for any i in (1..1000) : (
+                i <= #override and
+                for any before in (0..250) : (
+                    with name = @override[i] - before : (
+                        (
+                            uint32(name - 46) == 0x02014B50 and before < uint16(name - 18) and
+                            ($program at name + uint16(name - 18) - 4 or $script at name + uint16(name - 18) - 3)
+                        ) or
+                        (
+                            uint32(name - 30) == 0x04034B50 and before < uint16(name - 4) and
+                            ($program at name + uint16(name - 4) - 4 or $script at name + uint16(name - 4) - 3)
+                        )
                     )
                 )
             )
@@ -95,7 +100,7 @@ rule Ostiary_Zip_Office_Macro
         $vba = "vbaProject.bin" nocase
         $sheet = "xl/macrosheets/" nocase
     condition:
-        for any i in (1..100) : (
+        ($vba and for any i in (1..1000) : (
             i <= #vba and
             for any before in (0..60) : (
                 with name = @vba[i] - before : (
@@ -103,10 +108,11 @@ rule Ostiary_Zip_Office_Macro
                     (uint32(name - 30) == 0x04034B50 and uint16(name - 4) == before + 14)
                 )
             )
-        ) or
-        for any i in (1..100) : (
+        )) or
+        ($sheet and for any i in (1..1000) : (
             i <= #sheet and (uint32(@sheet[i] - 46) == 0x02014B50 or uint32(@sheet[i] - 30) == 0x04034B50)
-        )
+        )) or
+        #vba > 1000 or #sheet > 1000
 }
 
 rule Ostiary_Zip_Bomb_Ratio
@@ -181,7 +187,7 @@ rule Ostiary_Zip_Bomb_Nested
         $archive = ".zip" nocase
     condition:
         $archive and
-        for any first in (1..100) : (
+        for any first in (1..500) : (
             first <= #member and
             $archive at @member[first] + 42 + uint16(@member[first] + 28) and
             for 9 other in (1..1000) : (

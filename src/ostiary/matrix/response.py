@@ -1,0 +1,133 @@
+"""One answer of the homeserver, read with mistrust: headers, body, and what it says in a refusal.
+
+Below the client (`ostiary.matrix.homeserver`), which sends and decides. Headers are taken by name,
+in their grammar and bounded; bodies are whole or an error; what reaches a log or a client holds no
+control characters, whatever the homeserver wrote.
+"""
+
+import asyncio
+import json
+import re
+from collections.abc import AsyncIterator
+from typing import Final
+
+import aiohttp
+from aiohttp.http_exceptions import HttpProcessingError
+
+from ostiary.errors import HomeserverError, HomeserverRefusalError
+from ostiary.matrix.content_encoding import Decoder, coding_of
+
+_JSON_BODY: Final = 1 << 16
+_LONGEST_HEADER: Final = 2048
+_LONGEST_TEXT: Final = 500
+_LONGEST_WAIT: Final = 10**9  # milliseconds; who says more says nothing
+_FIRST_ERROR: Final = 400
+
+_WORD: Final = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"  # RFC 9110, 5.6.2: token
+_CONTENT_TYPE: Final = re.compile(rf"{_WORD}/{_WORD} *(?:;[\x20-\x7e]*)?")
+_ERRCODE: Final = re.compile(r"[0-9A-Za-z_.]{1,100}")
+_SECONDS: Final = re.compile(r"[0-9]{1,6}")
+
+
+def decoder_of(response: aiohttp.ClientResponse) -> Decoder | None:
+    """Return what undoes the body's encoding, None where it has none; HomeserverError if nothing can."""
+    if response.headers.get("Transfer-Encoding", "chunked").lower() != "chunked":
+        raise HomeserverError("the homeserver's answer has a transfer encoding that nobody asked for")
+    coding = coding_of(", ".join(response.headers.getall("Content-Encoding", ())))
+    return None if coding is None else Decoder(coding)
+
+
+def content_type(response: aiohttp.ClientResponse) -> str | None:
+    """Return the Content-Type, None where it is missing, too long, or not in RFC 9110's grammar."""
+    value = header(response, "Content-Type")
+    return value if value and _CONTENT_TYPE.fullmatch(value) else None
+
+
+def header(response: aiohttp.ClientResponse, name: str) -> str | None:
+    """Return a header's first value, None where it is missing, too long, or holds control characters."""
+    value = response.headers.get(name, "").replace("\t", " ")
+    return value if value and len(value) <= _LONGEST_HEADER and value.isprintable() else None
+
+
+async def body(
+    response: aiohttp.ClientResponse, decoder: Decoder | None, deadline: float
+) -> AsyncIterator[bytes]:
+    """Yield the body, decoded; HomeserverError where it is cut, damaged, or not here by the deadline.
+
+    `deadline` is a time of the event loop.
+    """
+    while chunk := await _read(response, deadline):
+        if decoder is None:
+            yield chunk
+        else:
+            for piece in decoder.feed(chunk):
+                yield piece
+    if decoder is not None:
+        for piece in decoder.end():
+            yield piece
+
+
+async def _read(response: aiohttp.ClientResponse, deadline: float) -> bytes:
+    try:
+        async with asyncio.timeout_at(deadline):
+            return await response.content.readany()
+    except TimeoutError:
+        raise HomeserverError("the homeserver sends too slowly (download.timeout)") from None
+    except (aiohttp.ClientError, HttpProcessingError, OSError) as error:
+        raise HomeserverError(f"the homeserver's answer was cut short: {name_of(error)}") from error
+
+
+async def json_body(response: aiohttp.ClientResponse, deadline: float) -> dict[str, object]:
+    """Return the JSON object that the body is; HomeserverError if it is none, or longer than 64 KiB."""
+    text = bytearray()
+    async for chunk in body(response, decoder_of(response), deadline):
+        text += chunk
+        if len(text) > _JSON_BODY:
+            raise HomeserverError("the homeserver's JSON answer is too long")
+    try:
+        parsed = json.loads(text)
+    except (ValueError, RecursionError):
+        parsed = None
+    if not isinstance(parsed, dict):
+        raise HomeserverError("the homeserver's answer is not the JSON it should be")
+    return parsed
+
+
+async def refusal(
+    response: aiohttp.ClientResponse, deadline: float
+) -> HomeserverError | HomeserverRefusalError:
+    """Read a Matrix error; what is none (a proxy's page, a cut answer) keeps its status only."""
+    if response.status < _FIRST_ERROR:
+        return HomeserverError(f"the homeserver answered {response.status}, which nobody asked for")
+    try:
+        said = await json_body(response, deadline)
+    except HomeserverError:
+        said = {}
+    errcode, error, soft_logout = said.get("errcode"), said.get("error"), said.get("soft_logout")
+    retry_after = response.headers.get("Retry-After", "")
+    return HomeserverRefusalError(
+        response.status,
+        errcode if isinstance(errcode, str) and _ERRCODE.fullmatch(errcode) else "M_UNKNOWN",
+        _readable(error) if isinstance(error, str) else "no reason given",
+        soft_logout=soft_logout if isinstance(soft_logout, bool) else None,
+        retry_after_ms=_wait(said.get("retry_after_ms")),
+        retry_after=retry_after if _SECONDS.fullmatch(retry_after) else None,
+    )
+
+
+def _wait(value: object) -> int | None:
+    if not isinstance(value, int) or isinstance(value, bool):
+        return None
+    return value if 0 <= value <= _LONGEST_WAIT else None
+
+
+def _readable(text: str) -> str:
+    """Return the text without what could break a log line, a terminal or a JSON parser."""
+    return "".join(c if c.isprintable() else "\ufffd" for c in text[:_LONGEST_TEXT])
+
+
+def name_of(error: BaseException) -> str:
+    """Name an error of the HTTP client without its URL or headers."""
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return type(error).__name__
