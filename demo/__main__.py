@@ -30,6 +30,10 @@ _INTRODUCTION: Final = (
     " uploads a photo, malware test files (they do no harm) and a program that calls itself a photo."
     " Bob asks Ostiary for each. Nothing listens beyond 127.0.0.1. In the end all of it is removed.\n"
 )
+_LEGEND: Final = (
+    "Here, download gives the file, and scan the judgement alone. For an encrypted attachment Bob"
+    " sends its key along, plain or sealed for Ostiary. scan_file judges a file before anybody uploads it."
+)
 
 
 class Wrong(Exception):  # noqa: N818  (a result)
@@ -57,6 +61,7 @@ def main() -> int:
     finally:
         if not place.clear():
             screen.fail(f"Something is left behind: look at {place.folder}")
+            sys.exit(1)
 
 
 def _options() -> argparse.Namespace:
@@ -78,6 +83,7 @@ def _play(options: argparse.Namespace, place: Place, screen: Screen) -> int:
         step.result = "Alice has uploaded 6 files"
     rows = _ask_all(stage, bag, screen)
     screen.table(table_of(rows))
+    screen.say(f"{_LEGEND}\n")
     _judge(rows, stage)
     screen.say(f"All {len(rows)} answers are what they must be: each status, reason and byte was compared.")
     if options.picture:

@@ -45,10 +45,9 @@ def lines(stage: Stage, bag: Mailbag, files: Path) -> Iterator[Line]:
     yield Line("EICAR, through Ostiary: 403", _curl(download + bag.eicar.path, "-i", token=bob))
     yield Line("The photo without a token: 401", _curl(download + bag.photo.path, "-i"))
     yield Line("Is the zip clean?", scan_line(stage, bag))
-    for name in ("photo", "eicar"):
-        options = "-i", *_JSON, "-d", f"@{files / name}.json"
-        command = _curl(f"{api}/scan_encrypted", *options, token=bob)
-        yield Line(f"Is the encrypted {name} clean? The key is in the request", command)
+    for what, file in (("photo", "photo.json"), ("EICAR", "eicar.json")):
+        command = _curl(f"{api}/scan_encrypted", "-i", *_JSON, "-d", f"@{files / file}", token=bob)
+        yield Line(f"Is the encrypted {what} clean? The key is in the request", command)
     yield Line(
         "Is a file of yours clean? Name it after file=@",
         _curl(f"{api}/scan_file", "-i", "-F", f"file=@{files / bag.archive.name}", token=bob),

@@ -42,8 +42,8 @@ def _ask_once(case: Case) -> Row:
     started = time.perf_counter()
     try:
         answer = case.send()
-    except (OSError, http.client.HTTPException) as error:
-        return Row(case, _since(started), None, f"no answer: {error}")
+    except (OSError, http.client.HTTPException, LookupError, ValueError) as error:
+        return Row(case, _since(started), None, f"no answer of use: {error!r}")
     milliseconds = _since(started)
     try:
         return Row(case, milliseconds, case.check(answer))

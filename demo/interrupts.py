@@ -27,8 +27,10 @@ class Interrupts:
             signal.signal(number, self._arrived)
 
     def ignore(self) -> None:
-        """From now on no signal raises anything."""
+        """From now on no signal does anything, not even while Python itself ends."""
         self._ignoring = True
+        for number in _ENDING:
+            signal.signal(number, signal.SIG_IGN)
 
     def check(self) -> None:
         """Raise again what came before, where some callback swallowed it."""

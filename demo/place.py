@@ -39,6 +39,7 @@ class Place:
         """Make the folder, and let this process and its children use nothing else."""
         self.folder.mkdir(mode=0o700)
         tempfile.tempdir = os.environ["TMPDIR"] = str(self.folder)
+        os.environ["PYTHONUTF8"] = "1"  # whatever the locale: Synapse reads its own files by it
         for name in [name for name in os.environ if _is_foreign(name)]:
             del os.environ[name]
         os.environ["PATH"] = f"{ROOT / '.peers/bin'}{os.pathsep}{os.environ.get('PATH', os.defpath)}"

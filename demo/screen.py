@@ -4,6 +4,8 @@ On a terminal with colour and a spinner; elsewhere in plain lines. Text of serve
 as markup.
 """
 
+import io
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
@@ -32,6 +34,9 @@ class Screen:
     """Prints; `check` is called before each piece of work and raises where the demo must end."""
 
     def __init__(self, check: Callable[[], None]) -> None:
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(errors="backslashreplace")  # logs of servers, in any locale
         measured = Console()
         width = min(measured.width, WIDEST) if measured.is_terminal else WIDEST
         self._console = Console(width=width, highlight=False)

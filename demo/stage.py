@@ -22,11 +22,11 @@ _WITH_CLAMD: Final = (
     "Two engines scan: {version}, and Ostiary's built-in YARA rules. clamd has no virus database"
     " here: it knows the EICAR test file, and that is all this demo needs."
 )
-_WITHOUT_CLAMD: Final = (
-    "{why} Ostiary's built-in YARA rules scan alone. They know EICAR and some well-known tricks."
+_ALONE: Final = (
+    "Ostiary's built-in YARA rules scan alone. They know EICAR and some well-known tricks."
     " They are no antivirus."
 )
-_MISSING_CLAMD: Final = (
+_MISSING: Final = (
     "clamd, ClamAV's daemon, is not on this machine (`make test-setup` brings it on Debian: clamav-daemon)."
 )
 
@@ -80,7 +80,7 @@ def set_up(place: Place, screen: Screen, *, with_clamd: bool) -> Stage:
         step.result = "matrix-encrypt-attachment and libolm"
     clamd = _start_clamd(place, screen) if with_clamd else None
     if not with_clamd:
-        screen.warn(_WITHOUT_CLAMD.format(why="clamd is left out, as you asked."))
+        screen.warn(f"clamd is left out, as you asked. {_ALONE}")
     gateway = _start_gateway(place, screen, synapse, clamd)
     with screen.working("Registering two users") as step:
         alice, bob = synapse.register("alice"), synapse.register("bob")
@@ -91,7 +91,7 @@ def set_up(place: Place, screen: Screen, *, with_clamd: bool) -> Stage:
 def _start_clamd(place: Place, screen: Screen) -> Clamd | None:
     """Return a running clamd, or None after saying why there is none."""
     if not peers.clamd.available():
-        screen.warn(_WITHOUT_CLAMD.format(why=_MISSING_CLAMD))
+        screen.warn(f"{_MISSING} {_ALONE}")
         return None
     try:
         with screen.working("Starting clamd, ClamAV's daemon") as step:
@@ -100,7 +100,8 @@ def _start_clamd(place: Place, screen: Screen) -> Clamd | None:
             clamd.start()
             version = step.result = clamd.ask("VERSION")
     except PeerError as error:
-        screen.warn(_WITHOUT_CLAMD.format(why=f"clamd is here, but does not start: {error}\n"))
+        screen.warn(f"clamd is here, but does not start: {error}")
+        screen.warn(_ALONE)
         return None
     screen.say(_WITH_CLAMD.format(version=version))
     return clamd

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from rich.console import Console
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -51,8 +52,8 @@ def table_of(rows: Sequence[Row]) -> Table:
     return table
 
 
-def _cells(row: Row) -> tuple[Text, Text, Text]:
-    asked = Text("  " + row.case.asked)
+def _cells(row: Row) -> tuple[Padding, Text, Text]:
+    asked = Padding(row.case.asked, (0, 0, 0, 2))
     if row.seen is None:
         return asked, Text(f"WRONG: {row.problem}", "bold white on red"), Text("see below")
     return asked, Text(row.seen.came_back, _STYLES[row.seen.tone]), Text(row.seen.why)

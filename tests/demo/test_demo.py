@@ -12,6 +12,8 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -70,6 +72,12 @@ sys.exit(demo.__main__.main())
 """
 
 
+def _plain_environ() -> dict[str, str]:
+    """Return the environment without what would make the demo draw for a terminal."""
+    drawing = {"FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE"}
+    return {name: value for name, value in os.environ.items() if name not in drawing} | {"PYTHONUTF8": "1"}
+
+
 class Demo:
     """A running demo; `output` is what it has said so far, both streams."""
 
@@ -85,11 +93,11 @@ class Demo:
         self._child = subprocess.Popen(
             [sys.executable, *python, *options],
             cwd=ROOT,
-            env={**os.environ, "TMPDIR": str(self.folder), **(environ or {})},
+            env={**_plain_environ(), "TMPDIR": str(self.folder), **(environ or {})},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            text=True,
+            encoding="utf-8",
             start_new_session=True,
         )
 
@@ -251,7 +259,7 @@ def test_lines_to_try_by_hand_work(staying: Demo, tmp_path: Path) -> None:
         "The photo without a token: 401": '401 Unauthorized ... {"reason": "M_MISSING_TOKEN"',
         "Is the zip clean?": '200 OK ... {"clean": false',
         "Is the encrypted photo clean? The key is in the request": '200 OK ... {"clean": true',
-        "Is the encrypted eicar clean? The key is in the request": '200 OK ... {"clean": false',
+        "Is the encrypted EICAR clean? The key is in the request": '200 OK ... {"clean": false',
         "Is a file of yours clean? Name it after file=@": '200 OK ... {"clean": false',
         "Upload a file as Alice; what follows mxc:// goes behind /scan/": '{"content_uri":"mxc://',
         "Is Ostiary well?": "200 OK",
@@ -270,6 +278,16 @@ def test_ctrl_c_is_the_wanted_end_of_a_demo_that_stays(staying: Demo) -> None:
     staying.interrupt(signal.SIGINT)
     assert staying.finish() == 0
     assert staying.left_behind() == []
+
+
+def test_the_picture_shows_these_rows() -> None:
+    """docs/demo.svg is of today's demo, and loads nothing; `--picture docs/demo.svg` makes it anew."""
+    svg = (ROOT / "docs" / "demo.svg").read_text(encoding="utf-8")
+    texts = re.findall(r'<text[^>]* y="([\d.]+)"[^>]*>([^<]*)</text>', svg)
+    lines = ["".join(text.strip("\n") for _, text in line) for _, line in groupby(texts, key=itemgetter(0))]
+    assert_rows("\n".join(lines).replace("\u00a0", " "), JUDGED + SCANNER_LOST)
+    assert re.findall(r"https?://", svg) == ["http://"], "the namespace's alone"
+    assert "url(http" not in svg
 
 
 @pytest.mark.parametrize(
