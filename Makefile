@@ -66,5 +66,5 @@ peers:
 	@scripts/venv.sh .peers/synapse requirements/synapse.txt
 	@scripts/node.sh
 
-test-setup: develop peers
+test-setup: develop peers ## set up all that the tests need, and run none
 	@scripts/debian.sh

@@ -47,15 +47,18 @@ FAULTS = CUTS | {name: (replying(reply), words) for name, (reply, words) in WRON
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_no_answer_in_a_new_session(run: LoopRunner, fault: str) -> None:
-    """What is no answer is an error that names address and fault; nothing is asked again or left open."""
+    """What is no answer is an error that names address and fault; nothing is left open.
+
+    Nothing is asked again either, but for a descriptor that may not have been allowed: once.
+    """
     behaviour, words = FAULTS[fault]
     run(asyncio.sleep(0))  # the first loop of a kind opens descriptors for good
     before = descriptors()
-    with FakeClamd(behaviour, well_behaved) as fake:
+    with FakeClamd(behaviour, behaviour, well_behaved) as fake:
         with pytest.raises(EngineError, match=words) as caught:
             run(judge_at(fake.address))
         assert fake.address in str(caught.value)
-        assert fake.connections == 1
+        assert fake.connections == (2 if fault in CUTS else 1)
     assert descriptors() == before
 
 
@@ -113,7 +116,7 @@ def test_a_session_that_ends_while_idle_is_not_used(run: LoopRunner) -> None:
 
 @pytest.mark.parametrize("fault", CUTS)
 def test_only_one_more_try(run: LoopRunner, fault: str) -> None:
-    """A new session that is cut as the reused one was is an error: there is no storm of tries."""
+    """New sessions that are cut as the reused one was are an error: there is no storm of tries."""
     cut, words = CUTS[fault]
 
     def clean_then_cut(connection: Connection) -> None:
@@ -126,10 +129,30 @@ def test_only_one_more_try(run: LoopRunner, fault: str) -> None:
             assert await judge(engine) == Clean()
             with pytest.raises(EngineError, match=words):
                 await judge(engine)
+        assert fake.connections == 3
+
+    with FakeClamd(clean_then_cut, cut, cut, well_behaved) as fake:
+        run(body(fake))
+
+
+def test_a_clamd_that_may_not_take_descriptors_gets_streams(run: LoopRunner) -> None:
+    """Where a descriptor makes clamd hang up, as AppArmor does, the bytes are streamed from then on."""
+
+    def under_apparmor(connection: Connection) -> None:
+        while (command := connection.scan_command()) == b"zINSTREAM":
+            seen.append(command)
+            connection.send(b"%d: stream: OK\0" % len(seen))
+
+    async def body(fake: FakeClamd) -> None:
+        async with engine_at(fake.address) as engine:
+            for _ in range(3):
+                assert await judge(engine) == Clean()
         assert fake.connections == 2
 
-    with FakeClamd(clean_then_cut, cut, well_behaved) as fake:
+    seen: list[bytes] = []
+    with FakeClamd(under_apparmor) as fake:
         run(body(fake))
+    assert seen == [b"zINSTREAM"] * 3
 
 
 @pytest.mark.parametrize("fault", WRONG)
@@ -172,7 +195,7 @@ def test_a_cut_connection_leads_to_the_next_address(run: LoopRunner, fault: str)
     """Where no answer came, the next address is asked."""
     with FakeClamd(FAULTS[fault][0]) as broken, FakeClamd(well_behaved) as good:
         assert run(judge_at(broken.address, good.address)) == Clean()
-        assert broken.connections == good.connections == 1
+        assert (broken.connections, good.connections) == (2, 1)  # a descriptor, a stream; then the other
 
 
 @pytest.mark.parametrize("fault", ["garbage", "out of memory", "another number", "two replies"])

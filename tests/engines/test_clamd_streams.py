@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -38,6 +39,8 @@ def _early(reply: bytes, after: str) -> Behaviour:
         connection.command()
         connection.command()
         connection.exactly(4)
+        if after == "silence":
+            time.sleep(0.2)  # until the buffers are full and the client waits to send
         connection.send(reply)
         if after == "silence":
             connection.stall()
@@ -87,7 +90,7 @@ class HesitantBlob(Blob):
         """Yield all bytes, and take some time to see that they were all."""
         for offset in range(0, self.size, size):
             yield self.read(offset, size)
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(0.5)  # clamd refuses within this time
 
 
 def test_refused_behind_the_last_byte(run: LoopRunner) -> None:

@@ -10,11 +10,11 @@ cancellation; a cancelled scan closes its session, though clamd finishes that sc
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, TypeVar
 
 from ostiary.engines.clamd_address import UnreachableError, parse_address
-from ostiary.engines.clamd_pool import Question, SessionPool
+from ostiary.engines.clamd_pool import SessionPool
 from ostiary.engines.interface import Sample
 from ostiary.errors import ConfigError, EngineError
 from ostiary.model import Finding
@@ -57,7 +57,7 @@ class ClamdEngine:
     async def inspect(self, sample: Sample) -> Finding:
         """Have clamd scan the sample; EngineError if no address gives an answer."""
         async with self._slots:
-            return await self._ask(lambda session: session.scan(sample.blob))
+            return await self._ask(lambda pool: pool.scan(sample.blob))
 
     async def version(self) -> str:
         """Return clamd's reply to VERSION, such as `ClamAV 1.4.6/27000/<date of the signatures>`.
@@ -65,18 +65,18 @@ class ClamdEngine:
         It does not change with signatures in loose files.
         """
         async with self._version_slot:
-            return await self._ask(lambda session: session.version())
+            return await self._ask(lambda pool: pool.ask(lambda session: session.version()))
 
     async def close(self) -> None:
         """Close the idle sessions; one in use is closed when its scan ends."""
         for pool in self._pools:
             pool.close()
 
-    async def _ask(self, question: Question[T]) -> T:
+    async def _ask(self, question: Callable[[SessionPool], Awaitable[T]]) -> T:
         failures = []
         for pool in self._pools:
             try:
-                return await pool.ask(question)
+                return await question(pool)
             except (UnreachableError, SessionCutError) as error:
                 failures.append(f"clamd at {pool.address}: {error}")
             except EngineError as error:

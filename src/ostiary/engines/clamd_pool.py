@@ -2,16 +2,26 @@
 
 The last session used is the first one taken, so that those which a quiet hour does not need grow
 old and go. A session returns here only after a whole answer; after anything else it is closed.
+Here, too, is decided how the bytes travel: by descriptor where clamd takes one, else as a stream.
 """
 
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import Final, TypeVar
 
-from ostiary.engines.clamd_address import Address, connect
+import structlog
+
+from ostiary.blob import Blob
+from ostiary.engines.clamd_address import Address, UnixAddress, connect
 from ostiary.engines.clamd_session import ClamdSession
+from ostiary.model import Finding
 from ostiary.wire.clamd import SessionCutError
+
+STREAM_SECONDS: Final = 600.0
+"""How long bytes are streamed over a Unix socket whose clamd did not take a descriptor."""
+
+log = structlog.get_logger()
 
 T = TypeVar("T")
 Question = Callable[[ClamdSession], Awaitable[T]]
@@ -27,6 +37,26 @@ class SessionPool:
         self._idle: deque[tuple[float, ClamdSession]] = deque()  # with the loop's time of its last use
         self._sweep: asyncio.TimerHandle | None = None
         self._closed = False
+        self._stream_until = 0.0  # by the loop's clock; descriptors are passed again from then on
+
+    async def scan(self, blob: Blob) -> Finding:
+        """Have the blob scanned, over a Unix socket by descriptor.
+
+        A clamd under AppArmor may not be allowed the descriptor of a file outside its profile
+        (Debian's knows /tmp and no /var/tmp); it then hangs up. The same bytes are streamed once,
+        and if that gives an answer, all are for a while.
+        """
+        if not isinstance(self.address, UnixAddress) or self._loop_time() < self._stream_until:
+            return await self.ask(lambda session: session.scan(blob, by_descriptor=False))
+        try:
+            return await self.ask(lambda session: session.scan(blob, by_descriptor=True))
+        except SessionCutError as error:
+            if error.midway:
+                raise
+        finding = await self.ask(lambda session: session.scan(blob, by_descriptor=False))
+        self._stream_until = self._loop_time() + STREAM_SECONDS
+        log.warning("clamd takes no descriptor (AppArmor?): streaming", address=str(self.address))
+        return finding
 
     async def ask(self, question: Question[T]) -> T:
         """Ask in an idle session or a new one.
@@ -42,7 +72,7 @@ class SessionPool:
                 if error.midway:
                     raise
         connection = await connect(self.address, self._connect_seconds)
-        return await self._use(ClamdSession(connection, self.address), question)
+        return await self._use(ClamdSession(connection), question)
 
     def close(self) -> None:
         """Close what is idle, and from now on whatever comes back."""
@@ -61,6 +91,10 @@ class SessionPool:
         self._put(session)
         return answer
 
+    @staticmethod
+    def _loop_time() -> float:
+        return asyncio.get_running_loop().time()
+
     def _take(self) -> ClamdSession | None:
         while self._idle:
             session = self._idle.pop()[1]
@@ -73,7 +107,7 @@ class SessionPool:
         if self._closed or not session.reusable:
             session.close()
             return
-        self._idle.append((asyncio.get_running_loop().time(), session))
+        self._idle.append((self._loop_time(), session))
         self._watch()
 
     def _watch(self) -> None:
@@ -84,7 +118,7 @@ class SessionPool:
 
     def _drop_old(self) -> None:
         self._sweep = None
-        now = asyncio.get_running_loop().time()
+        now = self._loop_time()
         while self._idle and self._idle[0][0] + self._idle_seconds <= now:
             self._idle.popleft()[1].close()
         self._watch()

@@ -15,7 +15,6 @@ from contextlib import aclosing, suppress
 from typing import Final, cast
 
 from ostiary.blob import Blob
-from ostiary.engines.clamd_address import Address, UnixAddress
 from ostiary.errors import EngineError
 from ostiary.model import Finding
 from ostiary.wire import clamd as wire
@@ -31,10 +30,9 @@ _Ancillary = Sequence[tuple[int, int, "array.array[int]"]]
 class ClamdSession:
     """A session over a connected socket, which it owns; made inside the running loop that it uses."""
 
-    def __init__(self, connection: socket.socket, address: Address) -> None:
+    def __init__(self, connection: socket.socket) -> None:
         self._connection = connection
         self._descriptor = connection.fileno()
-        self._passes_descriptors = isinstance(address, UnixAddress)
         self._loop = asyncio.get_running_loop()
         self._session = wire.Session()
         self._outcome: wire.Answer | EngineError | None = None
@@ -46,9 +44,9 @@ class ClamdSession:
         """Whether the last answer was whole, nothing came after it, and clamd is still there."""
         return self._session.reusable and self._outcome is None
 
-    async def scan(self, blob: Blob) -> Finding:
+    async def scan(self, blob: Blob, *, by_descriptor: bool) -> Finding:
         """Have the blob scanned; EngineError (SessionCutError) if that gives no answer."""
-        await (self._pass_descriptor(blob) if self._passes_descriptors else self._stream(blob))
+        await (self._pass_descriptor(blob) if by_descriptor else self._stream(blob))
         answer = await self._answer()
         if isinstance(answer, wire.Version):
             raise EngineError("told its version instead of a finding")
@@ -141,12 +139,21 @@ class ClamdSession:
             self._waiter.set_result(None)
 
     def _readable(self) -> None:
-        try:
-            data = self._connection.recv(_READ)
-        except (BlockingIOError, InterruptedError):
-            return
-        except OSError:
-            data = b""  # a reset ends a session as much as an end of file
+        # All that is there, each time: when a connection breaks, uvloop calls a last time, also if
+        # there are still bytes before the break.
+        while not self._session.over:
+            try:
+                data = self._connection.recv(_READ)
+            except (BlockingIOError, InterruptedError):
+                break
+            except OSError:
+                data = b""  # a reset ends a session as much as an end of file
+            self._take(data)
+        if self._session.over:
+            self._loop.remove_reader(self._descriptor)
+        self._wake()
+
+    def _take(self, data: bytes) -> None:
         try:
             if data:
                 answer = self._session.feed(data)
@@ -155,9 +162,6 @@ class ClamdSession:
                 self._session.eof()
         except EngineError as error:
             self._outcome = error  # also in place of an answer: what came behind it makes it doubtful
-        if self._session.over:
-            self._loop.remove_reader(self._descriptor)
-        self._wake()
 
 
 def _rest(parts: list[memoryview], sent: int) -> list[memoryview]:
