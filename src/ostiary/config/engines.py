@@ -141,7 +141,7 @@ class ClamdSettings(CommonSettings):
 
 
 class YaraSettings(CommonSettings):
-    """YARA rules, run in this process by YARA-X."""
+    """YARA rules, run by YARA-X in scan processes of ours."""
 
     type: Literal["yara"]
     """Which engine it is."""

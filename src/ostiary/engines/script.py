@@ -11,8 +11,10 @@ import fcntl
 import os
 import shutil
 import signal
+import subprocess
 import tempfile
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Final
@@ -45,10 +47,11 @@ class ScriptEngine:
         concurrency: int = 4,
     ) -> None:
         self.name = name
-        self._script = script
-        self._temp_directory = temp_directory
+        self._script = script.absolute()  # a name without a slash would be looked for in PATH
+        self._temp_directory = temp_directory.absolute()
         self._error_exit_codes = error_exit_codes
         self._turns = asyncio.Semaphore(concurrency)
+        self._threads = ThreadPoolExecutor(concurrency, thread_name_prefix="script")
         self._home: Path | None = None
         self._lock: int | None = None
 
@@ -89,6 +92,7 @@ class ScriptEngine:
         home, self._home = self._home, None
         if home is not None:
             await run_blocking(_remove, home)
+        self._threads.shutdown(wait=False)
         lock, self._lock = self._lock, None
         if lock is not None:
             os.close(lock)
@@ -107,26 +111,35 @@ class ScriptEngine:
 
     async def _run(self, path: Path) -> int:
         """Return the exit code; neither the script nor what it started outlives a wait that is cut short."""
+        loop = asyncio.get_running_loop()
         async with AsyncExitStack() as held:
-            process = await to_its_end(asyncio.get_running_loop().create_task(self._spawn(path, held)))
-            return await process.wait()
+            process = await to_its_end(loop.create_task(self._started(path, held)))
+            await loop.run_in_executor(self._threads, _wait, process.pid)
+        return process.wait()
 
-    async def _spawn(self, path: Path, held: AsyncExitStack) -> asyncio.subprocess.Process:
-        nothing = asyncio.subprocess.DEVNULL
+    async def _started(self, path: Path, held: AsyncExitStack) -> subprocess.Popen[bytes]:
         try:
-            process = await asyncio.create_subprocess_exec(
-                self._script,
-                path,
-                stdin=nothing,
-                stdout=nothing,
-                stderr=nothing,
-                env=_environment(),
-                start_new_session=True,
-            )
+            process = await run_blocking(self._start, path)
         except OSError as error:
             raise EngineError(f"{self._script} can't be run: {error.strerror}") from error
         held.push_async_callback(_end, process)
         return process
+
+    def _start(self, path: Path) -> subprocess.Popen[bytes]:
+        """Start the script by execve, as `subprocess` does; uvloop would use execvp (libuv).
+
+        What the kernel can't execute, that one hands to `/bin/sh`: an empty file, such as a script
+        that is just being replaced, would end with 0, and that means clean.
+        """
+        nothing = subprocess.DEVNULL
+        return subprocess.Popen(  # noqa: S603  (the operator's own script, no shell, one argument of ours)
+            [self._script, path],
+            stdin=nothing,
+            stdout=nothing,
+            stderr=nothing,
+            env=_environment(),
+            start_new_session=True,
+        )
 
     def _make_home(self) -> None:
         for leftover in self._temp_directory.glob(f"{_PREFIX}*"):
@@ -169,12 +182,17 @@ def _environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if not name.upper().startswith(_OUR_VARIABLES)}
 
 
-async def _end(process: asyncio.subprocess.Process) -> None:
+def _wait(pid: int) -> None:
+    """Wait until a child has ended, and leave its process ID taken: who kills it must not hit another."""
+    os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+
+
+async def _end(process: subprocess.Popen[bytes]) -> None:
     """Kill the script if it still runs, with all that it started, and wait until it is gone."""
-    if process.returncode is None:
+    if process.poll() is None:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
-        await to_its_end(asyncio.get_running_loop().create_task(process.wait()))
+        await run_blocking(process.wait)
 
 
 def _remove(folder: Path) -> None:

@@ -106,13 +106,23 @@ class YaraEngine:
     async def _scan(self, blob: Blob) -> Finding:
         async with self._turn(blob.size):
             rules = self._current()
-            job = Job(rules, self._timeout, self._idle.pop() if self._idle else None)
+            job = Job(rules, self._timeout, await self._idle_process(rules))
             self._jobs.add(job)
             try:
+                self._current()  # closed meanwhile: `close` did not see this job
                 return await self._finished(job, blob)
             finally:
                 self._jobs.remove(job)
-                await self._give_back(job, rules)
+                await self._give_back(job)
+
+    async def _idle_process(self, rules: CompiledRules) -> Process | None:
+        """Take an idle process that holds just these rules; end those that hold others."""
+        while self._idle:
+            process = self._idle.pop()
+            if process.digest == rules.digest:
+                return process
+            await run_blocking(process.end)
+        return None
 
     async def _finished(self, job: Job, blob: Blob) -> Finding:
         """Run the job in a thread, which has ended when this returns or raises."""
@@ -130,11 +140,9 @@ class YaraEngine:
             work.exception()  # retrieved: nobody is left to hear of it
             raise
 
-    async def _give_back(self, job: Job, rules: CompiledRules) -> None:
+    async def _give_back(self, job: Job) -> None:
         process = job.process
-        if process is None:
-            return
-        if self._closed or rules is not self._rules:
+        if process is not None and self._closed:
             await run_blocking(process.end)
-        else:
+        elif process is not None:
             self._idle.append(process)

@@ -135,10 +135,10 @@ def finding_of(reply: Frame, rules: CompiledRules, size: int) -> Finding:
     head = reply.head
     if head == {"timeout": True}:
         return Unscannable(Cause.TIMEOUT, "the YARA rules took too long")
-    if "error" in head:
-        raise EngineError(f"YARA could not scan: {head['error']}")
+    if "error" in head or "panic" in head:
+        raise EngineError(f"YARA could not scan: {head.get('error', 'it crashed')}")
     matches = head.get("matches")
-    if head.get("size") != size or not isinstance(matches, list):
+    if type(head.get("size")) is not int or head["size"] != size or not isinstance(matches, list):
         raise EngineError("the scan process did not scan all bytes")
     try:
         found = [(rules.order[namespace, name], name) for namespace, name in matches]
@@ -181,4 +181,6 @@ def _descriptor(blob: Blob) -> Iterator[int]:
 
 def _environment() -> dict[str, str]:
     """Return what the process needs to import what we import, and none of our secrets."""
-    return {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path), "PYTHONDONTWRITEBYTECODE": "1"}
+    kept = {name: os.environ[name] for name in ("LD_LIBRARY_PATH", "PYTHONHOME") if name in os.environ}
+    path = os.pathsep.join(entry for entry in sys.path if entry)
+    return {**kept, "PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"}

@@ -20,9 +20,9 @@ import yara_x
 
 from ostiary.engines.yara_frames import Frame, FrameError, receive_frame, send_frame
 
-MATCH_LIMIT: Final = 100_000
-"""Matches kept per pattern and file: some 3 MB. Built-in rules that count or walk over matches ask
-for fewer, and call a file that has more unscannable (limit)."""
+MATCH_LIMIT: Final = 70_000
+"""Matches kept per pattern and file, 28 bytes each. The built-in rules walk over 65,536 at most, and
+take a flood of what they look for as a finding."""
 
 _WARNINGS: Final = 20
 
@@ -38,10 +38,10 @@ def main() -> None:
         first = receive_frame(connection)
         if first is None:
             return
-        silence(2)
         if first.head.get("job") == "compile":
             send_frame(connection, *compile_rules(first.head["sources"]))
         else:
+            silence(2)
             serve(connection, first)
 
 
@@ -75,15 +75,23 @@ def compile_rules(sources: Sequence[tuple[str, str, str]]) -> tuple[Head, bytes]
 def serve(connection: socket.socket, first: Frame) -> None:
     """Load the compiled rules of the first frame, then scan frame by frame."""
     rules = yara_x.Rules.deserialize_from(io.BytesIO(first.body))
-    scanner = yara_x.Scanner(rules)
-    scanner.set_timeout(int(first.head["timeout"]))
-    scanner.max_matches_per_pattern(MATCH_LIMIT)
+    timeout = int(first.head["timeout"])
+    scanner = _scanner(rules, timeout)
     send_frame(connection, {"ready": True})
     while frame := receive_frame(connection):
         reply = _scan(scanner, frame)
+        if frame.descriptor is not None:
+            scanner = _scanner(rules, timeout)  # the old one kept the last file mapped
         send_frame(connection, reply)
         if "panic" in reply:
             return  # the scanner's state is anybody's guess
+
+
+def _scanner(rules: "yara_x.Rules", timeout: int) -> "yara_x.Scanner":
+    scanner = yara_x.Scanner(rules)
+    scanner.set_timeout(timeout)
+    scanner.max_matches_per_pattern(MATCH_LIMIT)
+    return scanner
 
 
 def _scan(scanner: "yara_x.Scanner", frame: Frame) -> Head:

@@ -10,7 +10,7 @@ rule Ostiary_Office_Macro_AutoRun
 {
     meta:
         description = "An Office document (OLE2) with a VBA macro that runs by itself when the document is opened or closed"
-        reference = "https://attack.mitre.org/techniques/T1137/001/"
+        reference = "https://attack.mitre.org/techniques/T1059/005/"
         severity = "high"
     strings:
         $ole = { D0 CF 11 E0 A1 B1 1A E1 }
@@ -69,7 +69,7 @@ rule Ostiary_Rtf_Equation
         severity = "high"
     strings:
         $rtf = /\s{0,20}\{\\rt/
-        $update = "\\objupdate" nocase
+        $update = /[^\\]\\objupdate/
         $class = "4571756174696f6e2e33" nocase
         $clsid = "02ce020000000000c000000000000046" nocase
     condition:
@@ -84,13 +84,15 @@ rule Ostiary_Rtf_LinkedObject
         severity = "high"
     strings:
         $rtf = /\s{0,20}\{\\rt/
-        $update = "\\objupdate" nocase
-        $link = "\\objautlink" nocase
+        $update = /[^\\]\\objupdate/
+        $link = /[^\\]\\objautlink/
         $class = "4f4c45324c696e6b" nocase
-        $moniker = "e0c9ea79f9bace118c8200aa004ba90b" nocase
-        $url = /680074007400700073?(00)?3a00/ nocase
+        $url = /6800740074007000(7300)?3a00/ nocase
     condition:
-        $rtf at 0 and ($update or $link) and ($class or $moniker) and $url
+        $rtf at 0 and ($update or $link) and $class and
+        for any i in (1..1000) : (
+            i <= #class and $url in (@class[i]..@class[i] + 16384)
+        )
 }
 
 rule Ostiary_Rtf_Embedded_Program

@@ -4,14 +4,14 @@
   Plain and UTF-16 text; gzip (svgz) is not unpacked. The root element has to be svg: a web page
   with a drawing and a script is an ordinary web page. What stands before the first <svg is
   taken for a page when it holds a start tag of one outside a comment; a document type with
-  entities, or a processing instruction with tags in it, makes it SVG again.
+  entities, or a processing instruction with tags in it (but not PHP), makes it SVG again.
 */
 
 private rule svg
 {
     strings:
         $root = /<([A-Za-z_][A-Za-z0-9_.-]{0,30}:)?svg[\s>\/]/ ascii wide
-        $declaration = "<?xml" ascii wide
+        $declaration = /<\?[A-Za-z_]/ ascii wide
         $comment = "<!--" ascii wide
         $comment_end = "-->" ascii wide
         $doctype = "<!DOCTYPE" ascii wide nocase
@@ -19,7 +19,7 @@ private rule svg
         $instruction = /<\?[^>]{0,1000}<[a-z]/ ascii wide
         $page = /<(html|head|body|template|script|style|meta|link|div|span|section|main|article|nav|header|footer|table|form|button|title|img|ul|ol|p|a|h[1-6])[\s>\/]/ ascii wide nocase
     condition:
-        $root and
+        $root and uint32be(0) != 0x3C3F7068 and
         for any of ($root, $declaration, $comment, $doctype) : (
             @ == 0 or
             for all k in (0..65535) : (
@@ -89,9 +89,14 @@ rule Ostiary_Svg_Frame
         reference = "https://www.w3.org/TR/SVG2/embedded.html"
         severity = "medium"
     strings:
-        $frame = /<([A-Za-z_][A-Za-z0-9_.-]{0,30}:)?(iframe|embed|object|frame)\s[^<>]{0,500}(src|srcdoc|data)\s{0,50}=/ ascii wide nocase
+        $frame = /<([A-Za-z_][A-Za-z0-9_.-]{0,30}:)?(iframe|embed|frame)[\s>\/]/ ascii wide nocase
+        $object = /<([A-Za-z_][A-Za-z0-9_.-]{0,30}:)?object\s/ ascii wide nocase
+        $data = /\sdata\s{0,20}=/ ascii wide nocase
     condition:
-        $frame and svg
+        (
+            $frame or
+            $object and for any i in (1..1000) : (i <= #object and $data in (@object[i]..@object[i] + 600))
+        ) and svg
 }
 
 rule Ostiary_Svg_HiddenMarkup

@@ -14,21 +14,32 @@ rule Ostiary_Lnk_Dropper
         severity = "high"
     strings:
         $powershell = /(powershell|pwsh)/ ascii wide nocase
-        $powershell_arguments = /(\s[\-\/]e(c|nc|ncodedcommand)?\s+["']?[a-z0-9+\/=]{16}|\s[\-\/]w(in|indowstyle)?\s+["']?(h|1\s)|frombase64string|downloadstring|downloadfile|downloaddata|net\.webclient|invoke-webrequest|invoke-restmethod|invoke-expression|start-bitstransfer|\biwr\s|\birm\s|\biex[\s(]|https?:\/\/)/ ascii wide nocase
-        $cmd = /(cmd|comspec)[^\r\n]{0,60}\s\/[a-z]{0,2}[ck]\s/ ascii wide nocase
-        $cmd_arguments = /(mshta|wscript|cscript|certutil|bitsadmin|regsvr32|\bcurl(\.exe)?\s|\bftp(\.exe)?\s|finger(\.exe)?\s|https?:\/\/|findstr[^\r\n]{1,100}\.lnk)/ ascii wide nocase
-        $mshta = /mshta(\.exe)?["']?[^\r\n]{0,60}(https?:|javascript:|vbscript:|\.hta|about:)/ ascii wide nocase
-        $rundll = /rundll32(\.exe)?["']?[^\r\n]{0,60}(javascript:|https?:|\\\\[^\s\\]{1,100}\\)/ ascii wide nocase
-        $regsvr = /regsvr32(\.exe)?["']?[^\r\n]{0,100}(\/i:|scrobj)/ ascii wide nocase
-        $script = /[wc]script(\.exe)?["']?[^\r\n]{0,60}(https?:|\/\/e:|\.(js|jse|vbs|vbe|wsf)\b)/ ascii wide nocase
-        $certutil = /certutil(\.exe)?["']?[^\r\n]{0,60}[\-\/](urlcache|decode)/ ascii wide nocase
-        $bits = /bitsadmin(\.exe)?["']?[^\r\n]{0,60}\/transfer/ ascii wide nocase
+        $powershell_work = /([\-\/]e(c|nc|ncodedcommand)?\s{1,20}["']?[a-z0-9+\/=]{16}|frombase64string|downloadstring|downloadfile|downloaddata|net\.webclient|invoke-webrequest|invoke-restmethod|invoke-expression|start-bitstransfer|\b(iwr|irm|iex)[\s(]|https?:\/\/)/ ascii wide nocase
+        $hidden = /[\-\/]w(in|indowstyle)?\s{1,20}["']?(h|1\s)/ ascii wide nocase
+        $inline = /[\-\/]c(ommand)?[\s"'&{]/ ascii wide nocase
+        $cmd = /(cmd\.exe|comspec)/ ascii wide nocase
+        $cmd_switch = /\/[a-z]{0,2}[ck][\s"']/ ascii wide nocase
+        $cmd_work = /\b(curl|ftp|finger)(\.exe)?\s/ ascii wide nocase
+        $mshta = "mshta" ascii wide nocase
+        $mshta_work = /(https?:|javascript:|vbscript:|about:)/ ascii wide nocase
+        $rundll = "rundll32" ascii wide nocase
+        $rundll_work = /(javascript:|runhtmlapplication|\\\\[a-z0-9.\-]{1,100}(@[a-z0-9]{1,5})?\\[^\r\n"',]{1,200}\.(dll|cpl|ocx))/ ascii wide nocase
+        $regsvr = "regsvr32" ascii wide nocase
+        $regsvr_work = /(\/i:["']?(https?:|ftp:|\\\\)|scrobj\.dll)/ ascii wide nocase
+        $host = /[wc]script\.exe/ ascii wide nocase
+        $host_work = /(https?:|\/\/e:)/ ascii wide nocase
+        $certutil = "certutil" ascii wide nocase
+        $certutil_work = /[\-\/](urlcache|decode)/ ascii wide nocase
+        $bits = "bitsadmin" ascii wide nocase
+        $bits_work = /[\-\/]transfer/ ascii wide nocase
     condition:
         uint32be(0) == 0x4C000000 and uint32be(4) == 0x01140200 and uint32be(8) == 0 and
         uint32be(12) == 0xC0000000 and uint32be(16) == 0x00000046 and
         (
-            ($powershell and $powershell_arguments) or ($cmd and $cmd_arguments) or
-            $mshta or $rundll or $regsvr or $script or $certutil or $bits
+            ($powershell and ($powershell_work or ($hidden and $inline))) or
+            ($cmd and $cmd_switch and $cmd_work) or
+            ($mshta and $mshta_work) or ($rundll and $rundll_work) or ($regsvr and $regsvr_work) or
+            ($host and $host_work) or ($certutil and $certutil_work) or ($bits and $bits_work)
         )
 }
 
@@ -43,5 +54,16 @@ rule Ostiary_Hta_Dropper
         $script = /<script[\s>]/ ascii wide nocase
         $object = /(wscript\.shell|shell\.application|adodb\.stream|scripting\.filesystemobject|xmlhttp)/ ascii wide nocase
     condition:
-        all of them
+        $application and $script and $object and
+        (
+            // Markup from the start, or hung onto a program; an article that quotes one is neither.
+            for any k in (0..510) : (uint16(k) == 0) or
+            for any k in (0..255) : (
+                uint8(k) == 0x3C and
+                for all before in (0..255) : (
+                    before >= k or uint8(before) <= 0x20 or uint8(before) == 0xEF or uint8(before) == 0xBB or
+                    uint8(before) == 0xBF or uint8(before) == 0xFE or uint8(before) == 0xFF
+                )
+            )
+        )
 }

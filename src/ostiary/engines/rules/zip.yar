@@ -4,7 +4,8 @@
   A directory entry (PK 01 02) holds: flags +8, method +10, CRC-32 +16, packed size +20, size +24,
   name length +28, extra length +30, comment length +32, offset of the local entry +42, name +46.
   A local entry (PK 03 04): flags +6, name length +26, name +30. A name counts only where a header
-  of the right length stands before it. Loops are bounded; an archive with more entries than they
+  of the right length stands before it. Loops are bounded: over names they walk backwards from the
+  last one, since the directory stands at the end; an archive with more entries than the others
   walk is Ostiary_Zip_Bomb_Members.
 */
 
@@ -19,19 +20,17 @@ rule Ostiary_Zip_Name_DoubleExtension
         $script = /\.(pdf|docx|xlsx|pptx|rtf|jpe?g)(\x20|_|\xC2\xA0|\xE2\x80[\x80-\x8F\xAF]|\xE2\xA0\x80|\xE3\x80\x80){0,120}\.js/ nocase
         $encoded = /\.(pdf|docx?|xlsx?|pptx?|rtf|txt|jpe?g|png|gif)(\x20|_|\xC2\xA0|\xE2\x80[\x80-\x8F\xAF]|\xE2\xA0\x80|\xE3\x80\x80){0,120}\.jse/ nocase
         $spaces = /(\x20|\xC2\xA0|\xE2\x80[\x80-\x8F\xAF]|\xE2\xA0\x80|\xE3\x80\x80){12}\.(exe|scr|com|pif|bat|cmd|cpl|hta|msi|lnk|vbs|vbe|wsf|jse|ps1)/ nocase
-        $end = { 50 4B 05 06 }
     condition:
-        for any of ($program, $script, $encoded, $spaces) : (
-            ($end and # > 250) or
-            (# > 0 and for any i in (1..250) : (
-                i <= # and
-                with end = @[i] + ![i] : (
+        for any of them : (
+            # > 0 and
+            for any back in (0..900) : (
+                with end = @[# - back] + ![# - back] : (
                     for any length in (5..1000) : (
                         (uint32(end - length - 46) == 0x02014B50 and uint16(end - length - 18) == length) or
                         (uint32(end - length - 30) == 0x04034B50 and uint16(end - length - 4) == length)
                     )
                 )
-            ))
+            )
         )
 }
 
@@ -45,23 +44,18 @@ rule Ostiary_Zip_Name_RightToLeft
         $override = { E2 80 AE }
         $program = /\.(exe|scr|com|pif|bat|cmd|cpl|hta|msi|lnk|vbs|vbe|wsf|jse|ps1)/ nocase
         $script = ".js" nocase
-        $end = { 50 4B 05 06 }
     condition:
         $override and ($program or $script) and
-        (
-            ($end and #override > 1000) or
-            for any i in (1..1000) : (
-                i <= #override and
-                for any before in (0..250) : (
-                    with name = @override[i] - before : (
-                        (
-                            uint32(name - 46) == 0x02014B50 and before < uint16(name - 18) and
-                            ($program at name + uint16(name - 18) - 4 or $script at name + uint16(name - 18) - 3)
-                        ) or
-                        (
-                            uint32(name - 30) == 0x04034B50 and before < uint16(name - 4) and
-                            ($program at name + uint16(name - 4) - 4 or $script at name + uint16(name - 4) - 3)
-                        )
+        for any back in (0..1000) : (
+            for any before in (0..250) : (
+                with name = @override[#override - back] - before : (
+                    (
+                        uint32(name - 46) == 0x02014B50 and before < uint16(name - 18) and
+                        ($program at name + uint16(name - 18) - 4 or $script at name + uint16(name - 18) - 3)
+                    ) or
+                    (
+                        uint32(name - 30) == 0x04034B50 and before < uint16(name - 4) and
+                        ($program at name + uint16(name - 4) - 4 or $script at name + uint16(name - 4) - 3)
                     )
                 )
             )
@@ -93,26 +87,24 @@ rule Ostiary_Zip_Office_Macro
 {
     meta:
         description = "An Office document (OOXML) with a VBA project or an Excel 4.0 macro sheet; it is packed, so whether it runs by itself can't be seen"
-        reference = "https://attack.mitre.org/techniques/T1137/001/"
+        reference = "https://attack.mitre.org/techniques/T1059/005/"
         severity = "medium"
         finding = "macro"
     strings:
         $vba = "vbaProject.bin" nocase
         $sheet = "xl/macrosheets/" nocase
     condition:
-        ($vba and for any i in (1..1000) : (
-            i <= #vba and
+        ($vba and for any back in (0..1000) : (
             for any before in (0..60) : (
-                with name = @vba[i] - before : (
+                with name = @vba[#vba - back] - before : (
                     (uint32(name - 46) == 0x02014B50 and uint16(name - 18) == before + 14) or
                     (uint32(name - 30) == 0x04034B50 and uint16(name - 4) == before + 14)
                 )
             )
         )) or
-        ($sheet and for any i in (1..1000) : (
-            i <= #sheet and (uint32(@sheet[i] - 46) == 0x02014B50 or uint32(@sheet[i] - 30) == 0x04034B50)
-        )) or
-        #vba > 1000 or #sheet > 1000
+        ($sheet and for any back in (0..1000) : (
+            with name = @sheet[#sheet - back] : (uint32(name - 46) == 0x02014B50 or uint32(name - 30) == 0x04034B50)
+        ))
 }
 
 rule Ostiary_Zip_Bomb_Ratio
