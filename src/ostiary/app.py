@@ -35,7 +35,7 @@ from ostiary.policy import Rules
 from ostiary.secret_file import load_secret
 from ostiary.web.health import Health, State
 from ostiary.web.scanner_api import ScannerApi
-from ostiary.web.server import Front
+from ostiary.web.server import Front, HttpServer
 
 log = structlog.get_logger()
 
@@ -108,8 +108,7 @@ async def serve(settings: Settings) -> None:
         front = Front(api.handle, health, requests, built.metrics)
         idle = settings.limits.idle
         await _listen(stack, _metrics_server(built.metrics), settings.metrics.host, settings.metrics.port)
-        server = web.Server(front, handler_cancellation=True, access_log=None, keepalive_timeout=idle)
-        await _listen(stack, server, settings.web.host, settings.web.port)
+        await _listen(stack, HttpServer(front, idle), settings.web.host, settings.web.port)
         health.state = State.READY
         log.info(
             "ready",

@@ -5,6 +5,7 @@ check the ciphertext's hash before decrypting it, inspect, judge, and only then 
 Whatever it holds (room in the budgets, blobs) is let go when the caller is done with the outcome.
 """
 
+import asyncio
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
@@ -17,18 +18,29 @@ from ostiary import policy
 from ostiary.blob import MEMORY_LIMIT, Blob, BlobWriter
 from ostiary.blocking import run_blocking
 from ostiary.budget import Budget, Spool
-from ostiary.engines.filetype import TypeDetector
+from ostiary.engines.filetype import UNKNOWN, TypeDetector
 from ostiary.engines.interface import Sample
 from ostiary.inspection import Station, inspect
 from ostiary.matrix import attachment
 from ostiary.matrix.content_disposition import filename_of
 from ostiary.matrix.homeserver import Download, Homeserver
 from ostiary.metrics import Metrics
-from ostiary.model import Cause, Declared, EncryptedFile, MediaRequest, Report, Result, Verdict
+from ostiary.model import (
+    Cause,
+    Declared,
+    EncryptedFile,
+    MediaRequest,
+    Report,
+    Result,
+    Unscannable,
+    Verdict,
+)
 
 log = structlog.get_logger()
 
 _STEP: Final = 1 << 26  # room taken at a time for a body that is larger than announced and served anyhow
+
+_NO_TYPE: Final = Report("file type", Unscannable(Cause.TIMEOUT, "its type was not found out in time"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +107,11 @@ class Gateway:
 
     async def judge(self, blob: Blob, declared: Declared) -> Verdict:
         """Inspect bytes in hand, whoever they are from, and judge them."""
-        detected_type = await self._detector.detect(blob)
+        try:
+            async with asyncio.timeout(self._bounds.timeout):
+                detected_type = await self._detector.detect(blob)
+        except TimeoutError:
+            return policy.judge((_NO_TYPE,), UNKNOWN, declared, self._rules)
         if blob.size > self.max_size:
             reports: Sequence[Report] = (policy.too_large(self.max_size),)
         else:

@@ -22,6 +22,8 @@ EURO = "inline; filename*=utf-8''%E2%82%AC"
         ('inline; filename="../../etc/passwd"', ".._.._etc_passwd"),
         ('inline; filename="photo\u202egnp.exe"', "photognp.exe"),
         ("inline; filename=" + "a" * 1000, "a" * 200),
+        ("inline; filename*=a.png; filename*0=b.png", None),
+        ("inline; filename*99999999999999999999=a; filename*0=b", "ba"),
     ],
 )
 def test_the_name_is_found_and_cleaned(header: str | None, name: str | None) -> None:

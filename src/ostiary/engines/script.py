@@ -146,12 +146,14 @@ class ScriptEngine:
             _remove_if_abandoned(leftover)
         while self._home is None:
             home = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=self._temp_directory))
-            lock = os.open(home, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-            fcntl.flock(lock, fcntl.LOCK_EX)  # systemd-tmpfiles, too, leaves a locked folder alone
-            if home.exists():
-                self._home, self._lock = home, lock
-            else:  # another gateway started in the same moment and took it for abandoned
-                os.close(lock)
+            # Another gateway that starts in the same moment may take it for abandoned.
+            with suppress(FileNotFoundError):
+                lock = os.open(home, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+                fcntl.flock(lock, fcntl.LOCK_EX)  # systemd-tmpfiles, too, leaves a locked folder alone
+                if home.exists():
+                    self._home, self._lock = home, lock
+                else:
+                    os.close(lock)
 
 
 def _copy(blob: Blob, folder: Path) -> Path:

@@ -57,6 +57,9 @@ async def send_media(
     except (TimeoutError, OSError) as error:
         log.debug("a response was not taken to its end", error=type(error).__name__)
         _cut(request)
+    except Exception:  # an error response now would be taken for bytes of the media
+        log.exception("error", kind="internal", method=request.method)
+        _cut(request)
     return response
 
 

@@ -1,11 +1,11 @@
-"""Request bodies, read with a limit on their bytes and on the client's silences."""
+"""Request bodies, read with a limit on their bytes and on the client's slowness."""
 
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from typing import Final
 
-from aiohttp import hdrs, web
+from aiohttp import HttpVersion11, hdrs, web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from ostiary.blocking import run_blocking
@@ -16,27 +16,43 @@ from ostiary.wire.strict_json import JsonValue, parse_object
 JSON_LIMIT: Final = 1 << 20
 """Bytes of a JSON body, and of the `body` part of a form."""
 
+_STRETCH: Final = 1 << 16  # bytes that a client must send in its `idle` seconds
+
 _FREE: Final = 1 << 16  # a body up to this counts as part of its request, larger ones take room
 
 
 async def pieces(request: web.BaseRequest, limit: int, idle: float) -> AsyncIterator[bytes]:
-    """Yield the body as it arrives, at most `limit` bytes and with no pause over `idle` seconds."""
+    """Yield the body as it arrives, at most `limit` bytes, each 64 KiB within `idle` seconds of waiting.
+
+    A limit on silence alone would let one byte now and then hold a place for ever.
+    """
+    if request.headers.get(hdrs.CONTENT_ENCODING, "").lower() not in {"", "identity"}:
+        raise MalformedRequestError("the request body is compressed: send it as it is")
     await _invite(request)
-    size = 0
+    loop = asyncio.get_running_loop()
+    size, stretch, patience = 0, 0, idle
     while True:
-        try:
-            async with asyncio.timeout(idle):
-                piece = await request.content.readany()
-        except TimeoutError:
-            raise MalformedRequestError("the request body did not arrive in time") from None
-        except (web.RequestPayloadError, HttpProcessingError, OSError):
-            raise MalformedRequestError("the request body was cut short") from None
+        asked = loop.time()
+        piece = await _piece(request, patience)
         if not piece:
             return
         size += len(piece)
         if size > limit:
             raise _too_large(limit)
+        stretch, patience = stretch + len(piece), patience - (loop.time() - asked)
+        if stretch >= _STRETCH:
+            stretch, patience = 0, idle
         yield piece
+
+
+async def _piece(request: web.BaseRequest, patience: float) -> bytes:
+    try:
+        async with asyncio.timeout(patience):
+            return await request.content.readany()
+    except TimeoutError:
+        raise MalformedRequestError("the request body did not arrive in time") from None
+    except (web.RequestPayloadError, HttpProcessingError, OSError):
+        raise MalformedRequestError("the request body was cut short") from None
 
 
 async def json_object(request: web.BaseRequest, memory: Budget, idle: float) -> dict[str, JsonValue]:
@@ -60,6 +76,8 @@ def _too_large(limit: int) -> RequestTooLargeError:
 
 async def _invite(request: web.BaseRequest) -> None:
     """Answer `Expect: 100-continue` (RFC 9110, 10.1.1) now that we really want the body."""
+    if request.version < HttpVersion11:
+        return  # RFC 9110, 10.1.1: such a client can't have meant it
     if request.headers.get(hdrs.EXPECT, "").lower() == "100-continue":
         writer = request.writer
         await writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")

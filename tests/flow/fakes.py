@@ -1,0 +1,271 @@
+"""Scripted parts for tests of the flow: engines that do as told, and a caller who goes away.
+
+Only faults are faked here. `StubHomeserver` stands for the client of the homeserver where a test
+is about the flow alone; what real answers look like is the business of tests/matrix.
+"""
+
+import asyncio
+import types
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self, TypeVar
+
+from ostiary.budget import Budget, Spool
+from ostiary.engines.filetype import TypeDetector
+from ostiary.engines.interface import Sample
+from ostiary.gateway import Bounds, Gateway, Outcome
+from ostiary.inspection import Station
+from ostiary.metrics import Metrics
+from ostiary.model import Clean, Finding, MediaRequest, Verdict
+from ostiary.policy import Rules
+from tests.flow.samples import request
+
+T = TypeVar("T")
+
+MEMORY = 64 << 20
+DISK = 256 << 20
+
+Script = Callable[[Sample], Awaitable[Any]]
+"""What an engine does with a sample; it may raise, hang, or return nonsense."""
+
+
+class ScriptedEngine:
+    """Does as its script says and remembers what it was shown: `seen` holds (bytes, detected type)."""
+
+    def __init__(self, script: Script | None = None, name: str = "scripted") -> None:
+        self.name = name
+        self.seen: list[tuple[bytes, str]] = []
+        self.arrived = asyncio.Event()
+        self.cancelled = 0
+        self._script = script
+
+    async def start(self) -> None:
+        """Do nothing."""
+
+    async def inspect(self, sample: Sample) -> Finding:
+        """Read the whole sample, then follow the script; clean without one."""
+        data = b"".join([chunk async for chunk in sample.blob.chunks()])
+        self.seen.append((data, sample.detected_type))
+        self.arrived.set()
+        try:
+            if self._script is None:
+                await asyncio.sleep(0)
+                return Clean()
+            finding: Finding = await self._script(sample)
+        except asyncio.CancelledError:
+            self.cancelled += 1
+            raise
+        return finding
+
+    async def version(self) -> str:
+        """Return a version that never changes."""
+        return "1"
+
+    async def close(self) -> None:
+        """Do nothing."""
+
+
+def finding(value: object) -> Script:
+    """Return a script that says the same of everything."""
+
+    async def script(_: Sample) -> object:
+        await asyncio.sleep(0)
+        return value
+
+    return script
+
+
+def raising(error: BaseException) -> Script:
+    """Return a script that fails."""
+
+    async def script(_: Sample) -> object:
+        await asyncio.sleep(0)
+        raise error
+
+    return script
+
+
+async def hang(_: Sample) -> object:
+    """Never answer."""
+    return await asyncio.get_running_loop().create_future()
+
+
+@dataclass
+class StubDownload:
+    """What `Download` is to the flow; `chunks` fails with `error` after what it holds."""
+
+    size: int | None
+    body: Sequence[bytes]
+    content_type: str | None = None
+    content_disposition: str | None = None
+    error: BaseException | None = None
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """Yield the body, each piece after a pause."""
+        for chunk in self.body:
+            await asyncio.sleep(0)
+            yield chunk
+        if self.error is not None:
+            await asyncio.sleep(0)
+            raise self.error
+
+
+@dataclass
+class StubHomeserver:
+    """Gives one download to whoever asks, or fails at once; `asked` counts, `open` must come back to 0."""
+
+    download: StubDownload
+    refusal: BaseException | None = None
+    asked: list[MediaRequest] = field(default_factory=list)
+    open: int = 0
+
+    @asynccontextmanager
+    async def media(self, request: MediaRequest) -> AsyncIterator[StubDownload]:
+        """Open the download."""
+        self.asked.append(request)
+        await asyncio.sleep(0)
+        if self.refusal is not None:
+            raise self.refusal
+        self.open += 1
+        try:
+            yield self.download
+        finally:
+            self.open -= 1
+
+
+def serving(*body: bytes, size: int | None = -1, **details: Any) -> StubHomeserver:  # noqa: ANN401
+    """Return a homeserver that serves these pieces; `size` is announced truly unless given."""
+    announced = sum(map(len, body)) if size == -1 else size
+    return StubHomeserver(StubDownload(announced, body, **details))
+
+
+class House:
+    """A real Gateway with real budgets, around engines and a homeserver of the test's choice."""
+
+    def __init__(
+        self,
+        directory: Path,
+        homeserver: Any,  # noqa: ANN401  (the real one or a stub)
+        engines: Sequence[ScriptedEngine | Station],
+        *,
+        rules: Rules | None = None,
+        max_size: int = 8 << 20,
+        timeout: float = 30,
+        wait: float = 5,
+        memory: int = MEMORY,
+        disk: int = DISK,
+    ) -> None:
+        self.metrics = Metrics()
+        self.detector = TypeDetector()
+        self.spool = Spool(directory, Budget("memory", memory, wait), Budget("disk", disk, wait))
+        self.gateway = Gateway(
+            homeserver=homeserver,
+            spool=self.spool,
+            detector=self.detector,
+            stations=[one if isinstance(one, Station) else Station(one) for one in engines],
+            rules=rules or Rules(),
+            bounds=Bounds(max_size, timeout),
+            metrics=self.metrics,
+        )
+
+    @property
+    def held(self) -> tuple[int, int]:
+        """The bytes of memory and disk that somebody holds: (0, 0) when all is over."""
+        return self.spool.memory.used, self.spool.disk.used
+
+    async def ask(self, wanted: MediaRequest | None = None) -> tuple[Verdict, bytes | None]:
+        """Walk one request through the flow; afterwards nothing may be held any more."""
+        async with self.gateway.media(wanted or request()) as outcome:
+            result = outcome.verdict, await taken(outcome)
+        assert self.held == (0, 0)
+        return result
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.detector.close()
+
+
+async def taken(outcome: Outcome) -> bytes | None:
+    """Return what would be sent to the caller."""
+    if outcome.media is None:
+        return None
+    return b"".join([chunk async for chunk in outcome.media.blob.chunks()])
+
+
+@types.coroutine
+def _interrupted(
+    coroutine: Coroutine[Any, Any, T], at: int, how: Callable[[], object]
+) -> Generator[Any, Any, T]:
+    """Drive the coroutine, and call `how` just before its n-th suspension (from 1)."""
+    count = 0
+    send: Callable[[], Any] = lambda: coroutine.send(None)  # noqa: E731  (the next step, replaced below)
+    while True:
+        try:
+            awaited = send()
+        except StopIteration as stop:
+            return stop.value  # type: ignore[no-any-return]
+        count += 1
+        if count == at:
+            how()
+        try:
+            yield awaited
+        except BaseException as error:  # noqa: BLE001  (handed on)
+            caught = error
+            send = lambda: coroutine.throw(caught)  # noqa: B023, E731
+        else:
+            send = lambda: coroutine.send(None)  # noqa: E731
+
+
+async def cancelled_everywhere(
+    run: Callable[[], Coroutine[Any, Any, T]], check: Callable[[], Awaitable[None]], most: int = 400
+) -> int:
+    """Run it again and again, cancelling at its first, second, ... suspension, until one run ends by itself.
+
+    Each suspension is tried twice: cancelled at once, and with a step of the loop in between, when
+    what was awaited may be there already. `check` is awaited after each. Returns how many there were.
+    """
+    for at in range(1, most):
+        for later in (False, True):
+            if await _ended_by_itself(run, at, later=later):
+                await check()
+                return at - 1
+            await check()
+    raise AssertionError(f"not through after {most} suspensions")
+
+
+async def _ended_by_itself(run: Callable[[], Coroutine[Any, Any, T]], at: int, *, later: bool) -> bool:
+    loop = asyncio.get_running_loop()
+    reached = False
+
+    async def body() -> None:
+        task = asyncio.current_task()
+        assert task is not None
+
+        def how() -> None:
+            nonlocal reached
+            reached = True
+            if later:
+                loop.call_soon(task.cancel)
+            else:
+                task.cancel()
+
+        await _interrupted(run(), at, how)
+
+    task = loop.create_task(body())
+    await asyncio.wait([task])
+    if not task.cancelled():
+        task.result()
+        assert later or not reached, "the cancellation got lost"
+    return not reached
+
+
+async def until(condition: Callable[[], object], seconds: float = 10) -> None:
+    """Wait until the condition holds; AssertionError when it does not come true in time."""
+    deadline = asyncio.get_running_loop().time() + seconds
+    while not condition():
+        assert asyncio.get_running_loop().time() < deadline, "it did not come true"
+        await asyncio.sleep(0.005)

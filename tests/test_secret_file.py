@@ -1,0 +1,182 @@
+"""The request secret on disk: made whole or not at all, private, and never another than the first."""
+
+import base64
+import os
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ostiary import secret_file
+from ostiary.errors import ConfigError
+from ostiary.secret_file import load_secret, make_secret, read_secret, readable_by_others
+
+SECRET = bytes(range(32))
+TEXT = base64.b64encode(SECRET)
+
+
+def names(folder: Path) -> list[str]:
+    """Return what lies in a folder."""
+    return [path.name for path in folder.iterdir()]
+
+
+@pytest.mark.parametrize("text", [TEXT, TEXT + b"\n", b"\n  " + TEXT + b"\r\n\n", TEXT + b" " * 4000])
+def test_a_secret_is_read(tmp_path: Path, text: bytes) -> None:
+    """Padded base64 of 32 bytes, blanks around it or not."""
+    path = tmp_path / "secret"
+    path.write_bytes(text)
+    assert read_secret(path) == SECRET
+    assert load_secret(path) == (SECRET, False)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"",
+        b"\n",
+        TEXT[:-1],
+        TEXT[:-4],
+        TEXT + TEXT,
+        b"-----BEGIN KEY-----\n" + TEXT,
+        TEXT + b" # comment",
+        base64.b64encode(bytes(31)),
+        base64.b64encode(bytes(33)),
+        base64.urlsafe_b64encode(b"\xff" * 32),
+        b"\xff\xfe" + TEXT,
+        bytes(1 << 20),
+    ],
+)
+def test_what_is_no_secret_is_said_and_kept(tmp_path: Path, text: bytes) -> None:
+    """A file that holds something else is an error that names it, not its content; it stays as it is."""
+    path = tmp_path / "secret"
+    path.write_bytes(text)
+    for attempt in (read_secret, load_secret):
+        with pytest.raises(ConfigError, match="secret") as refused:
+            attempt(path)
+        assert str(path) in str(refused.value)
+        assert TEXT.decode()[:8] not in str(refused.value)
+    assert path.read_bytes() == text
+
+
+def test_a_secret_is_made_once(tmp_path: Path) -> None:
+    """The first start makes it: random, 0600, alone in its folder; the second start reads it."""
+    path = tmp_path / "secret"
+    assert read_secret(path) is None
+    secret, made = load_secret(path)
+    assert made
+    assert len(secret) == 32
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert path.stat().st_nlink == 1
+    assert not readable_by_others(path)
+    assert names(tmp_path) == ["secret"]
+    assert load_secret(path) == (secret, False)
+    assert load_secret(tmp_path / "other")[0] != secret
+
+
+def test_a_loose_umask_does_not_loosen_it(tmp_path: Path) -> None:
+    """The file is private whatever the umask is."""
+    before = os.umask(0)
+    try:
+        load_secret(tmp_path / "secret")
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "secret").stat().st_mode) == 0o600
+
+
+def test_an_older_secret_is_never_replaced(tmp_path: Path) -> None:
+    """`make_secret` over an existing file is FileExistsError, whatever that file is, and leaves nothing."""
+    path = tmp_path / "secret"
+    path.write_bytes(b"anything")
+    with pytest.raises(FileExistsError):
+        make_secret(path)
+    assert path.read_bytes() == b"anything"
+    assert names(tmp_path) == ["secret"]
+
+
+def test_two_that_start_together_agree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever comes second takes the first one's secret, although there was none when it looked."""
+    path = tmp_path / "secret"
+
+    def beaten(_: Path) -> bytes:
+        path.write_bytes(TEXT)
+        raise FileExistsError
+
+    monkeypatch.setattr(secret_file, "make_secret", beaten)
+    assert load_secret(path) == (SECRET, False)
+
+
+def test_many_processes_agree(tmp_path: Path) -> None:
+    """Eight processes with no secret end up with one, and exactly one of them made it."""
+    path = tmp_path / "secret"
+    code = "import sys; from pathlib import Path; from ostiary.secret_file import load_secret\n"
+    code += "sys.stdin.read(); secret, made = load_secret(Path(sys.argv[1])); print(secret.hex(), made)"
+    command = [sys.executable, "-c", code, str(path)]
+    pipe = subprocess.PIPE
+    started = [subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) for _ in range(8)]
+    for process in started:
+        assert process.stdin is not None
+        process.stdin.close()
+        process.stdin = None
+    results = [process.communicate()[0].split() for process in started]
+    assert len({secret for secret, _ in results}) == 1
+    assert sorted(made for _, made in results) == ["False"] * 7 + ["True"]
+    assert names(tmp_path) == ["secret"]
+
+
+def test_its_folder_is_made(tmp_path: Path) -> None:
+    """At a first start the folder of the secret may be missing; not the one above: that is a typing error."""
+    secret, made = load_secret(tmp_path / "ostiary" / "secret")
+    assert made
+    assert load_secret(tmp_path / "ostiary" / "secret") == (secret, False)
+
+
+def test_something_in_the_way(tmp_path: Path) -> None:
+    """A dangling link where the secret should be is an error: it is neither followed nor replaced."""
+    path = tmp_path / "secret"
+    path.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(ConfigError, match="in the way"):
+        load_secret(path)
+    assert names(tmp_path) == ["secret"]
+
+
+@pytest.mark.parametrize("kind", ["folder", "no folder", "file as folder"])
+def test_where_no_secret_can_be(tmp_path: Path, kind: str) -> None:
+    """A place that can't hold a secret is an error that names it."""
+    path = {
+        "folder": tmp_path,
+        "no folder": tmp_path / "a" / "b" / "c",
+        "file as folder": tmp_path / "f" / "s",
+    }[kind]
+    (tmp_path / "f").touch()
+    with pytest.raises(ConfigError) as refused:
+        load_secret(path)
+    assert str(path) in str(refused.value)
+
+
+@pytest.mark.parametrize("step", ["write", "fsync", "link"])
+def test_a_disk_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
+    """Whatever fails on the way: an error, no half a secret, and no leftovers."""
+
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(secret_file, "format_secret", fail) if step == "write" else monkeypatch.setattr(
+        os, step, fail
+    )
+    with pytest.raises(ConfigError, match="No space left"):
+        load_secret(tmp_path / "secret")
+    assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("mode", "expected"), [(0o600, False), (0o400, False), (0o640, True), (0o604, True), (0o620, True)]
+)
+def test_who_may_read_it(tmp_path: Path, mode: int, expected: bool) -> None:  # noqa: FBT001  (a table)
+    """Rights for anybody but the owner are noticed; a missing file has none."""
+    path = tmp_path / "secret"
+    assert not readable_by_others(path)
+    path.write_bytes(TEXT)
+    path.chmod(mode)
+    assert readable_by_others(path) == expected
