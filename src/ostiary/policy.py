@@ -27,10 +27,14 @@ TYPE_RULE: Final = "file type"
 DISGUISE_RULE: Final = "disguised executable"
 """The rule that a program must not come under the name or type of something to look at."""
 
-_EXECUTABLES: Final = frozenset({
+_WINDOWS_PROGRAM: Final = frozenset({
     "application/x-dosexec",
     "application/vnd.microsoft.portable-executable",
     "application/x-msdownload",
+})  # fmt: skip
+"""One type under three names: which one is detected depends on libmagic's version."""
+
+_EXECUTABLES: Final = _WINDOWS_PROGRAM | frozenset({
     "application/x-executable",
     "application/x-pie-executable",
     "application/x-sharedlib",
@@ -102,8 +106,9 @@ def disguised(detected_type: str, declared: Declared) -> bool:
 
 
 def _matches(detected_type: str, patterns: Iterable[str]) -> bool:
+    names = _WINDOWS_PROGRAM if detected_type in _WINDOWS_PROGRAM else {detected_type}
     family = detected_type.partition("/")[0] + "/*"
-    return any(pattern in {detected_type, family, "*/*"} for pattern in patterns)
+    return any(pattern in {*names, family, "*/*"} for pattern in patterns)
 
 
 def _infected(reports: Sequence[Report], detected_type: str) -> Verdict | None:

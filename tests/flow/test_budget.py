@@ -87,6 +87,19 @@ async def test_one_that_gives_up_in_the_moment_of_its_turn() -> None:
     assert (budget.used, budget.waiting) == (0, 0)
 
 
+async def test_one_that_gives_up_just_after_its_turn() -> None:
+    """A caller cancelled when its share is granted but not yet taken gives it back."""
+    budget = Budget("memory", 10, 5)
+    await budget.acquire(10)
+    waiting = asyncio.get_running_loop().create_task(budget.acquire(5))
+    await asyncio.sleep(0)
+    budget.release(10)
+    waiting.cancel()
+    await asyncio.wait([waiting])
+    assert waiting.cancelled()
+    assert (budget.used, budget.waiting) == (0, 0)
+
+
 async def test_more_than_there_is_at_all_is_refused_at_once() -> None:
     """Nobody waits for what can never come."""
     with pytest.raises(OverloadedError):

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ostiary.model import Cause, Clean, Declared, Finding, Forbidden, Infected, Report, Result, Unscannable
-from ostiary.policy import DISGUISE_RULE, TYPE_RULE, Rules, judge, oversize
+from ostiary.policy import DISGUISE_RULE, TYPE_RULE, Rules, judge, oversize, type_allowed
 
 PNG = "image/png"
 NOBODY_SAYS = Declared()
@@ -135,6 +135,15 @@ def test_type_lists(rules: Rules, allowed: bool) -> None:  # noqa: FBT001
     if not allowed:
         assert (verdict.result, verdict.name) == (Result.FORBIDDEN, TYPE_RULE)
         assert PNG in verdict.info
+
+
+@pytest.mark.parametrize("detected", ["x-dosexec", "vnd.microsoft.portable-executable"])
+@pytest.mark.parametrize("listed", ["x-dosexec", "vnd.microsoft.portable-executable", "x-msdownload"])
+def test_a_windows_program_has_three_names(detected: str, listed: str) -> None:
+    """Whichever name an operator lists and whichever libmagic gives, the program is meant."""
+    names = (f"application/{listed}",)
+    assert not type_allowed(f"application/{detected}", Rules(blocked_types=names))
+    assert type_allowed(f"application/{detected}", Rules(allowed_types=names))
 
 
 @pytest.mark.parametrize(

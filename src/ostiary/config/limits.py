@@ -34,7 +34,7 @@ class LimitsSettings(Section):
     """How long a request waits to be admitted before it is refused with 503."""
 
     idle: PositiveDuration = 30.0
-    """How long a client may send or take nothing."""
+    """How long a client may take nothing, and how long it may need for each 64 KiB that it sends."""
 
 
 class RateLimitSettings(Section):
