@@ -18,7 +18,9 @@ from aiohttp import web
 from ostiary import __version__
 from ostiary.budget import Budget, Spool
 from ostiary.config.engines import ClamdSettings, EngineSettings, ScriptSettings, YaraSettings
+from ostiary.config.operations import MetricsSettings
 from ostiary.config.settings import Settings, effective_engines, inert
+from ostiary.config.web import WebSettings
 from ostiary.engines.clamd import ClamdEngine
 from ostiary.engines.filetype import TypeDetector
 from ostiary.engines.interface import Engine
@@ -34,8 +36,10 @@ from ostiary.model import Cause
 from ostiary.policy import Rules
 from ostiary.secret_file import load_secret
 from ostiary.web.health import Health, State
+from ostiary.web.http_server import HttpServer
+from ostiary.web.metrics_page import MetricsPage
 from ostiary.web.scanner_api import ScannerApi
-from ostiary.web.server import Front, HttpServer
+from ostiary.web.server import Front
 
 log = structlog.get_logger()
 
@@ -107,8 +111,8 @@ async def serve(settings: Settings) -> None:
         )
         front = Front(api.handle, health, requests, built.metrics)
         idle = settings.limits.idle
-        await _listen(stack, _metrics_server(built.metrics), settings.metrics.host, settings.metrics.port)
-        await _listen(stack, HttpServer(front, idle), settings.web.host, settings.web.port)
+        await _listen(stack, HttpServer(MetricsPage(built.metrics), idle), settings.metrics)
+        await _listen(stack, HttpServer(front, idle), settings.web)
         health.state = State.READY
         log.info(
             "ready",
@@ -217,25 +221,15 @@ def _watch(metrics: Metrics, requests: Budget, spool: Spool) -> None:
     metrics.watch("disk_reserved_bytes", "Bytes of limits.disk in use", lambda: spool.disk.used)
 
 
-def _metrics_server(metrics: Metrics) -> web.Server:
-    async def handle(request: web.BaseRequest) -> web.Response:
-        if request.path != "/metrics" or request.method not in {"GET", "HEAD"}:
-            return web.Response(status=404, text="metrics are at /metrics\n")
-        headers = {"Content-Type": "text/plain; version=0.0.4; charset=utf-8"}
-        return web.Response(body=metrics.exposition(), headers=headers)
-
-    return web.Server(handle, access_log=None)
-
-
-async def _listen(stack: AsyncExitStack, server: web.Server, host: str, port: int) -> None:
+async def _listen(stack: AsyncExitStack, server: HttpServer, place: WebSettings | MetricsSettings) -> None:
     """Listen until the stack unwinds, then give the requests in flight their time to end."""
     runner = web.ServerRunner(server, handle_signals=False, shutdown_timeout=DRAIN)
     await runner.setup()
     stack.push_async_callback(runner.cleanup)
     try:
-        await web.TCPSite(runner, host, port).start()
+        await web.TCPSite(runner, place.host, place.port).start()
     except OSError as error:
-        raise ConfigError(f"can't listen on {host}:{port}: {error.strerror or error}") from None
+        raise ConfigError(f"can't listen on {place.host}:{place.port}: {error.strerror or error}") from None
 
 
 def _stop_signal() -> asyncio.Event:

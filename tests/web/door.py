@@ -19,8 +19,9 @@ from ostiary.matrix.envelope import Envelope
 from ostiary.matrix.homeserver import Homeserver
 from ostiary.policy import Rules
 from ostiary.web.health import Health, State
+from ostiary.web.http_server import HttpServer
 from ostiary.web.scanner_api import ScannerApi
-from ostiary.web.server import Front, HttpServer
+from ostiary.web.server import Front
 from tests.flow.fakes import House, ScriptedEngine
 from tests.matrix.fake_homeserver import FakeHomeserver, json_object
 

@@ -2,12 +2,10 @@
 
 Finds the route, holds a place in `limits.requests`, and turns whatever a handler raises into a
 response by the table in `ostiary.web.errors`. No exception of ours or of a library gets past it.
-`HttpServer` puts it behind aiohttp's HTTP, whose own errors would quote what they could not read.
 """
 
 import uuid
 from collections.abc import Awaitable, Callable
-from typing import Any
 
 import structlog
 from aiohttp import hdrs, web
@@ -64,10 +62,8 @@ class Front:
             return await self._handle(request, call)
 
     def unreadable(self) -> web.Response:
-        """Answer what is not HTTP; the connection can't go on after that."""
-        response = self._refused(NOT_HTTP)
-        response.force_close()
-        return response
+        """Answer what is not HTTP."""
+        return self._refused(NOT_HTTP)
 
     def _refused(self, refusal: Refusal) -> web.Response:
         say = log.warning if refusal.status >= _FIRST_OF_OURS else log.info
@@ -78,45 +74,6 @@ class Front:
     def _counted(self, refusal: Refusal) -> web.Response:
         self._metrics.errors.labels(refusal.kind).inc()
         return refusal_answer(refusal)
-
-
-class HttpServer(web.Server):
-    """aiohttp's low-level server with our front; a connection may be silent for `idle` seconds."""
-
-    def __init__(self, front: Front, idle: float) -> None:
-        super().__init__(
-            front,
-            handler_cancellation=True,  # whoever goes away stops the scan of what it asked for
-            access_log=None,  # it would write `?access_token=` down
-            keepalive_timeout=idle,
-            auto_decompress=False,  # a request's bytes are counted as they come
-        )
-        self._front = front
-
-    def __call__(self) -> web.RequestHandler:
-        """Return the protocol of a new connection."""
-        return _Connection(self, self._front, loop=self._loop, **self._kwargs)
-
-
-class _Connection(web.RequestHandler):
-    """aiohttp's protocol; what it can't parse is answered and logged by the front."""
-
-    __slots__ = ("_front",)
-
-    def __init__(self, server: HttpServer, front: Front, **options: Any) -> None:  # noqa: ANN401  (aiohttp's)
-        super().__init__(server, **options)
-        self._front = front
-
-    def handle_error(
-        self,
-        request: web.BaseRequest,
-        status: int = 500,
-        exc: BaseException | None = None,
-        message: str | None = None,
-    ) -> web.StreamResponse:
-        if status != NOT_HTTP.status or request.writer.output_size:
-            return super().handle_error(request, status, exc, message)
-        return self._front.unreadable()
 
 
 def _refuse_loops(request: web.BaseRequest) -> None:
