@@ -43,7 +43,7 @@ class Gateway:
 
     def __init__(self, homeserver_url: str, config: Mapping[str, Any] | None = None) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="ostiary-"))
-        self.port, self.metrics_port = free_port(), free_port()
+        self.host, self.port, self.metrics_port = HOST, free_port(), free_port()
         self.url = f"http://{HOST}:{self.port}"
         self.config_path = self.folder / "ostiary.yaml"
         settings: dict[str, Any] = {
@@ -56,7 +56,7 @@ class Gateway:
             merged = isinstance(keys, Mapping) and section in settings
             settings[section] = {**settings[section], **keys} if merged else keys
         self.config_path.write_text(json.dumps(settings, default=str))  # YAML holds JSON
-        self.arguments: tuple[str, ...] = ("serve", "--config", str(self.config_path))
+        self.command: tuple[str, ...] = (str(command()), "serve", "--config", str(self.config_path))
         self._child: ChildProcess | None = None
 
     @property
@@ -74,7 +74,7 @@ class Gateway:
     def start(self) -> None:
         """Start it and wait until it is ready; PeerError with its log if it does not become so."""
         self._child = ChildProcess(
-            [command(), *self.arguments],
+            self.command,
             name="Ostiary",
             log=self.folder / "ostiary.log",
             folder=self.folder,

@@ -5,9 +5,10 @@ Only this file and the command line read the whole configuration and name concre
 
 import asyncio
 import os
+import resource
 import signal
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -16,6 +17,7 @@ import structlog
 from aiohttp import web
 
 from ostiary import __version__
+from ostiary.blob import anonymous_file
 from ostiary.budget import Budget, Spool
 from ostiary.config.engines import ClamdSettings, EngineSettings, ScriptSettings, YaraSettings
 from ostiary.config.operations import MetricsSettings
@@ -46,6 +48,14 @@ log = structlog.get_logger()
 DRAIN: Final = 60.0
 """Seconds that requests in flight get to end after SIGTERM."""
 
+CLOSING: Final = 1.0
+"""Seconds that connections get to close once nothing is in flight."""
+
+SPARE_CONNECTIONS: Final = 256
+"""Connections beyond `limits.requests` that may be open, idle or waiting for their turn."""
+
+_MOST_DESCRIPTORS: Final = 1 << 16
+
 _MEMORY_FILESYSTEMS: Final = frozenset({"tmpfs", "ramfs", "devtmpfs"})
 
 
@@ -62,8 +72,11 @@ class Parts:
 
 
 @asynccontextmanager
-async def parts(settings: Settings) -> AsyncIterator[Parts]:
-    """Build everything that scans, with its engines started; ConfigError if that fails."""
+async def parts(settings: Settings, *, patient: bool = False) -> AsyncIterator[Parts]:
+    """Build everything that scans, with its engines started; ConfigError if that fails.
+
+    Whoever is `patient` (the command line) waits for room as long as it takes.
+    """
     metrics = Metrics()
     async with AsyncExitStack() as stack:
         stations = tuple(_station(engine, settings) for engine in effective_engines(settings))
@@ -74,7 +87,7 @@ async def parts(settings: Settings) -> AsyncIterator[Parts]:
         stack.push_async_callback(homeserver.close)
         detector = TypeDetector()
         stack.callback(detector.close)
-        spool = _spool(settings)
+        spool = _spool(settings, None if patient else settings.limits.wait)
         gateway = Gateway(
             homeserver=homeserver,
             spool=spool,
@@ -92,6 +105,7 @@ async def serve(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT, then let the requests in flight end."""
     if settings.download.base_homeserver_url is None:
         raise ConfigError("download.base_homeserver_url is missing: write where the homeserver is")
+    _prepare_process()
     secret_path = settings.crypto.request_secret_path
     secret, made = load_secret(secret_path)
     envelope = Envelope(secret)
@@ -111,13 +125,15 @@ async def serve(settings: Settings) -> None:
         )
         front = Front(api.handle, health, requests, built.metrics)
         idle = settings.limits.idle
-        await _listen(stack, HttpServer(MetricsPage(built.metrics), idle), settings.metrics)
-        await _listen(stack, HttpServer(front, idle), settings.web)
+        most = settings.limits.requests + SPARE_CONNECTIONS
+        metrics = await _listen(stack, HttpServer(MetricsPage(built.metrics), idle, most), settings.metrics)
+        address = await _listen(stack, HttpServer(front, idle, most), settings.web, requests)
         health.state = State.READY
         log.info(
             "ready",
             version=__version__,
-            address=f"http://{settings.web.host}:{settings.web.port}",
+            address=address,
+            metrics=metrics,
             engines=[station.engine.name for station in built.stations],
             public_key=envelope.public_key,
             secret=f"{'made' if made else 'read'}: {secret_path}",
@@ -126,6 +142,15 @@ async def serve(settings: Settings) -> None:
         health.state = State.DRAINING
         log.info("stopping", in_flight=requests.used)
     log.info("stopped")
+
+
+def _prepare_process() -> None:
+    """Let no core dump hold keys and plaintexts, and have as many descriptors as we may."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _MOST_DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, _MOST_DESCRIPTORS)
+    if soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def rules(settings: Settings) -> Rules:
@@ -182,23 +207,29 @@ def homeserver_of(settings: Settings) -> Homeserver:
     )
 
 
-def _spool(settings: Settings) -> Spool:
+def _spool(settings: Settings, wait: float | None) -> Spool:
     limits = settings.limits
-    memory = Budget("memory", limits.memory, limits.wait)
+    memory = Budget("memory", limits.memory, wait)
     directory = spool_directory(settings.scan.temp_directory)
     if directory is None:
         log.warning("spooled files take memory", reason="every temporary directory is a tmpfs")
         return Spool(settings.scan.temp_directory, memory, memory)
-    return Spool(directory, memory, Budget("disk", limits.disk, limits.wait))
+    return Spool(directory, memory, Budget("disk", limits.disk, wait))
 
 
-def spool_directory(preferred: Path) -> Path | None:
+def spool_directory(configured: Path) -> Path | None:
     """Return where large files go: the configured directory, unless it is made of memory.
 
-    `/tmp` is a tmpfs on many machines: files there count as memory, which `limits.memory` bounds.
-    None if no directory on a disk can be written to.
+    `/tmp` is a tmpfs on many machines: files there count as memory, which `limits.memory` bounds;
+    then `/var/tmp` is used. None if that is no disk either. ConfigError if the configured one is
+    of no use at all.
     """
-    for directory in (preferred, Path("/var/tmp")):  # noqa: S108  (anonymous files only)
+    try:
+        os.close(anonymous_file(configured))
+    except OSError as error:
+        raise ConfigError(f"scan.temp_directory: {configured} can't be used: {error.strerror}") from None
+    fallback = Path("/var/tmp")  # noqa: S108  (anonymous files only)
+    for directory in (configured, fallback):
         if os.access(directory, os.W_OK) and _filesystem(directory) not in _MEMORY_FILESYSTEMS:
             return directory
     return None
@@ -221,20 +252,51 @@ def _watch(metrics: Metrics, requests: Budget, spool: Spool) -> None:
     metrics.watch("disk_reserved_bytes", "Bytes of limits.disk in use", lambda: spool.disk.used)
 
 
-async def _listen(stack: AsyncExitStack, server: HttpServer, place: WebSettings | MetricsSettings) -> None:
-    """Listen until the stack unwinds, then give the requests in flight their time to end."""
-    runner = web.ServerRunner(server, handle_signals=False, shutdown_timeout=DRAIN)
+async def _listen(
+    stack: AsyncExitStack,
+    server: HttpServer,
+    place: WebSettings | MetricsSettings,
+    requests: Budget | None = None,
+) -> str:
+    """Listen, and return the URL. When the stack unwinds, the `requests` in flight get time to end."""
+    runner = web.ServerRunner(server, handle_signals=False, shutdown_timeout=CLOSING)
     await runner.setup()
     stack.push_async_callback(runner.cleanup)
+    site = web.TCPSite(runner, place.host, place.port)
     try:
-        await web.TCPSite(runner, place.host, place.port).start()
+        await site.start()
     except OSError as error:
-        raise ConfigError(f"can't listen on {place.host}:{place.port}: {error.strerror or error}") from None
+        raise ConfigError(f"can't listen on {place.host}:{place.port}: {_reason(error)}") from None
+    address = runner.addresses[0]
+    if requests is not None:
+        stack.push_async_callback(_drain, site, requests)
+    host = f"[{address[0]}]" if ":" in address[0] else address[0]
+    return f"http://{host}:{address[1]}"
+
+
+async def _drain(site: web.TCPSite, requests: Budget) -> None:
+    """Take no new connections, and wait for the requests in flight; who takes no answer is cut after."""
+    await site.stop()
+    with suppress(TimeoutError):
+        async with asyncio.timeout(DRAIN):
+            await requests.drained()
+
+
+def _reason(error: OSError) -> str:
+    return os.strerror(error.errno) if error.errno else str(error)
 
 
 def _stop_signal() -> asyncio.Event:
+    """Return what is set by SIGTERM, SIGINT or SIGHUP; a second one no longer waits for anybody."""
     stop = asyncio.Event()
+    serving = asyncio.current_task()
+
+    def hear() -> None:
+        if stop.is_set() and serving is not None:
+            serving.cancel()
+        stop.set()
+
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        loop.add_signal_handler(number, hear)
     return stop

@@ -17,13 +17,17 @@ from ostiary.errors import OverloadedError
 
 
 class Budget:
-    """A bounded number of units, shared fairly; `what` names it in errors and logs."""
+    """A bounded number of units, shared fairly; `what` names it in errors and logs.
 
-    def __init__(self, what: str, total: int, wait: float) -> None:
+    `wait` is how long a caller waits for its share, in seconds; None: as long as it takes.
+    """
+
+    def __init__(self, what: str, total: int, wait: float | None) -> None:
         self.what = what
         self.total = total
         self.used = 0
         self._wait = wait
+        self._emptied = asyncio.Event()
         self._queue: deque[tuple[int, asyncio.Future[None]]] = deque()
 
     @property
@@ -58,7 +62,15 @@ class Budget:
     def release(self, amount: int) -> None:
         """Give units back."""
         self.used -= amount
+        if not self.used:
+            self._emptied.set()
         self._grant()
+
+    async def drained(self) -> None:
+        """Wait until nothing is in use."""
+        while self.used:
+            self._emptied.clear()
+            await self._emptied.wait()
 
     def _grant(self) -> None:
         while self._queue and self.used + self._queue[0][0] <= self.total:

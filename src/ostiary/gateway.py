@@ -27,6 +27,7 @@ from ostiary.matrix.homeserver import Download, Homeserver
 from ostiary.metrics import Metrics
 from ostiary.model import (
     Cause,
+    Clean,
     Declared,
     EncryptedFile,
     MediaRequest,
@@ -34,6 +35,7 @@ from ostiary.model import (
     Result,
     Unscannable,
     Verdict,
+    name_of,
 )
 
 log = structlog.get_logger()
@@ -102,7 +104,7 @@ class Gateway:
                 verdict = policy.oversize(self.max_size, self._rules)
             else:
                 verdict = await self._judge_media(media, request.encrypted, held)
-            self.record(verdict, str(request.ref), started)
+            self.record(verdict, str(request.ref), started, encrypted=request.encrypted is not None)
             yield Outcome(verdict, media)
 
     async def judge(self, blob: Blob, declared: Declared) -> Verdict:
@@ -117,6 +119,7 @@ class Gateway:
         else:
             with self._metrics.scan_duration.time():
                 reports = await inspect(Sample(blob, detected_type), self._stations, self._bounds.timeout)
+        self._note_shadows(reports)
         verdict = policy.judge(reports, detected_type, declared, self._rules)
         if verdict.result is Result.INFECTED:
             self._metrics.infected.inc()
@@ -203,8 +206,19 @@ class Gateway:
         held.callback(plaintext.close)
         return await self.judge(plaintext, Declared())
 
-    def record(self, verdict: Verdict, what: str, started: float) -> None:
-        """Count the judgement and write its one log line; `started` is a time.monotonic()."""
+    def _note_shadows(self, reports: Sequence[Report]) -> None:
+        """Count and log what engines found that don't decide: that is what they are there for."""
+        for report in reports:
+            if report.shadow and not isinstance(report.finding, Clean):
+                kind = type(report.finding).__name__.lower()
+                self._metrics.shadow_findings.labels(kind).inc()
+                log.warning("shadow", engine=report.engine, finding=kind, name=name_of(report.finding))
+
+    def record(self, verdict: Verdict, what: str, started: float, *, encrypted: bool) -> None:
+        """Count the judgement and write its one log line; `started` is a time.monotonic().
+
+        Of an `encrypted` file the line does not say what type it is.
+        """
         self._metrics.scans.labels(verdict.result.value).inc()
         if verdict.result is Result.ERROR:
             self._metrics.errors.labels("engine").inc()
@@ -212,5 +226,7 @@ class Gateway:
             self._metrics.unscanned_served.inc()
         say = log.info if verdict.result is Result.CLEAN else log.warning
         why = {} if verdict.engine is None else {"engine": verdict.engine, "name": verdict.name}
+        if verdict.name == policy.TYPE_RULE and not encrypted:
+            why["type"] = verdict.detected_type
         milliseconds = round((time.monotonic() - started) * 1000, 1)
         say(verdict.result.value, media=what, served=verdict.release, ms=milliseconds, **why)

@@ -6,9 +6,26 @@ things hide them in their `repr`; file content is never logged at all.
 
 import logging
 import sys
+from contextlib import suppress
 from typing import Literal
 
 import structlog
+
+
+class _StandardError:
+    """Writes lines to standard error. Where nobody takes them any more, the gateway works on.
+
+    A log collector that died, or a full disk, must neither turn verdicts into errors nor end us.
+    """
+
+    def __init__(self, *_: object) -> None: ...
+
+    def msg(self, line: str) -> None:
+        """Write one line."""
+        with suppress(OSError, ValueError):
+            print(line, file=sys.stderr, flush=True)  # noqa: T201
+
+    debug = info = warning = error = exception = critical = msg
 
 
 def configure(level: str, style: Literal["console", "json"]) -> None:
@@ -33,7 +50,7 @@ def configure(level: str, style: Literal["console", "json"]) -> None:
     structlog.configure(
         processors=processors,
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=_StandardError,
         cache_logger_on_first_use=True,
     )
     # Libraries (aiohttp's server above all) speak through the standard library.

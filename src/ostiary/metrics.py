@@ -34,6 +34,9 @@ ERROR_KINDS: Final = (
 )
 """The values of `content_scanner_errors_total{kind}`."""
 
+SHADOW_FINDINGS: Final = ("infected", "forbidden", "unscannable")
+"""The values of `content_scanner_shadow_findings_total{finding}`."""
+
 _BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 
 
@@ -77,6 +80,14 @@ class Metrics:
             "Files served although they could not be scanned, because the configuration says serve",
             registry=self.registry,
         )
+        self.shadow_findings = Counter(
+            "content_scanner_shadow_findings_total",
+            "What engines in shadow mode found, by kind; it decided nothing",
+            ["finding"],
+            registry=self.registry,
+        )
+        for kind in SHADOW_FINDINGS:
+            self.shadow_findings.labels(kind)
         for result in Result:
             self.scans.labels(result.value)
         for kind in ERROR_KINDS:

@@ -120,6 +120,17 @@ class Unscannable:
 Finding = Clean | Infected | Forbidden | Unscannable
 
 
+def name_of(finding: Finding) -> str | None:
+    """Return the signature, the rule or the cause that a finding names; None for a clean one."""
+    match finding:
+        case Infected(signature=name) | Forbidden(rule=name):
+            return name
+        case Unscannable(cause=cause):
+            return cause.value
+        case Clean():
+            return None
+
+
 @dataclass(frozen=True, slots=True)
 class Report:
     """One engine's finding, with the weight the operator gave that engine."""

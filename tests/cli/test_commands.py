@@ -1,12 +1,18 @@
 """The command line as a person or a script uses it: output, exit status, and clear errors."""
 
+import errno
 import json
 import os
+import signal
 import subprocess
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from ostiary.cli.results import Scanned
+from ostiary.cli.scan import _expanded
 from peers.clamd import Clamd
 from peers.gateway import command
 from peers.samples import EICAR, png, zipped
@@ -94,6 +100,93 @@ def test_what_can_not_be_scanned_is_2(tmp_path: Path, target: str) -> None:
     os.mkfifo(tmp_path / "pipe")
     done = ostiary("scan", target, folder=tmp_path)
     assert (done.returncode, done.stdout.split()[0]) == (2, "error")
+
+
+def test_a_pipe_that_pauses_is_read_to_its_end(tmp_path: Path) -> None:
+    """Standard input that has no bytes yet (non-blocking) is waited for, never taken for its end."""
+    reading, writing = os.pipe()
+    os.set_blocking(reading, False)
+    with subprocess.Popen([command(), "scan", "-"], stdin=reading, stdout=subprocess.PIPE) as scan:
+        os.close(reading)
+        for half in (EICAR[:30], EICAR[30:]):
+            time.sleep(1)
+            os.write(writing, half)
+        os.close(writing)
+        output, _ = scan.communicate(timeout=60)
+    assert (scan.returncode, output.split()[0]) == (1, b"infected")
+
+
+def test_an_empty_folder_is_said_to_be_one(tmp_path: Path) -> None:
+    """Nothing to scan is not silence."""
+    done = ostiary("scan", tmp_path, folder=tmp_path)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "0 files\n")
+
+
+def test_a_folder_that_can_not_be_read_is_2(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What os.walk can't enter is an error of its own, in the output and in the exit status."""
+
+    def walk(_top: str, onerror: Callable[[OSError], None]) -> Iterator[tuple[str, list[str], list[str]]]:
+        onerror(PermissionError(errno.EACCES, "Permission denied", str(tmp_path / "closed")))
+        return iter(())
+
+    monkeypatch.setattr(os, "walk", walk)  # root, as which tests may run, enters everything
+    (unread,) = _expanded(str(tmp_path))
+    assert isinstance(unread, Scanned)
+    assert (unread.target, unread.exit_code) == (str(tmp_path / "closed"), 2)
+
+
+def test_names_are_not_rewritten(tmp_path: Path) -> None:
+    """A name that looks like markup or an emoji code comes out as it is, in text and JSON."""
+    (tmp_path / "a:key:[b].txt").write_text("harmless")
+    for arguments in ((), ("--json",)):
+        assert "a:key:[b].txt" in ostiary("scan", *arguments, "a:key:[b].txt", folder=tmp_path).stdout
+
+
+def test_output_that_nobody_takes_is_no_verdict(tmp_path: Path, files: Path) -> None:
+    """A full disk behind standard output is 2, in one line."""
+    with open("/dev/full", "wb") as full:  # noqa: PTH123
+        done = subprocess.run(  # noqa: TID251
+            [command(), "scan", files / "picture.png"], stdout=full, stderr=subprocess.PIPE, check=False
+        )
+    assert done.returncode == 2
+    assert b"Traceback" not in done.stderr
+
+
+def test_closed_standard_descriptors_do_no_harm(files: Path) -> None:
+    """Without standard input and error, the verdict is the same."""
+    done = subprocess.run(  # noqa: TID251
+        ["/bin/sh", "-c", f"{command()} scan {files}/bad.txt <&- 2>&-"], capture_output=True, check=False
+    )
+    assert (done.returncode, done.stdout.split()[0]) == (1, b"infected")
+
+
+def test_a_folder_waits_for_its_engine(tmp_path: Path) -> None:
+    """More files than the script has turns: each waits for its own, and none runs into the deadline."""
+    script = tmp_path / "slow.sh"
+    script.write_text("#!/bin/sh\nsleep 1\n")
+    script.chmod(0o755)
+    engines = [{"type": "script", "path": str(script), "concurrency": 1, "timeout": "3s"}]
+    many = tmp_path / "many"
+    many.mkdir()
+    for number in range(5):
+        (many / str(number)).write_text("harmless")
+    assert ostiary("scan", "-c", config(tmp_path, engines=engines), many, folder=tmp_path).returncode == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_a_scan_that_is_ended_leaves_no_file(tmp_path: Path, files: Path, number: signal.Signals) -> None:
+    """Ended by a signal while a script reads its copy: script and copy are gone."""
+    script = tmp_path / "slow.sh"
+    script.write_text("#!/bin/sh\nsleep 60\n")
+    script.chmod(0o755)
+    (tmp_path / "temp").mkdir()
+    path = config(tmp_path, scan={"script": str(script), "temp_directory": str(tmp_path / "temp")})
+    with subprocess.Popen([command(), "scan", "-c", path, files / "picture.png"]) as scan:
+        while not list(tmp_path.glob("temp/*/*/media")):
+            time.sleep(0.01)
+        scan.send_signal(number)
+        assert scan.wait(timeout=30) != 0
+    assert list((tmp_path / "temp").iterdir()) == []
 
 
 def test_not_clean_outweighs_could_not_scan(tmp_path: Path, files: Path) -> None:
@@ -199,6 +292,61 @@ def test_check_catches_an_engine_that_finds_nothing(tmp_path: Path, synapse: Syn
     done = ostiary("check", "--config", path, folder=tmp_path)
     assert done.returncode == 1
     assert "failed: engine script" in done.stdout
+
+
+@pytest.mark.parametrize("weight", [{"required": False}, {"shadow": True}])
+def test_check_only_warns_of_engines_that_decide_nothing(
+    tmp_path: Path, synapse: Synapse, weight: dict[str, bool]
+) -> None:
+    """An engine that may fail is a warning when it does."""
+    engines = [{"type": "clamd", "address": f"unix:{tmp_path}/none", **weight}, {"type": "yara"}]
+    path = config(tmp_path, download={"base_homeserver_url": synapse.url}, engines=engines)
+    done = ostiary("check", "--config", path, folder=tmp_path)
+    assert (done.returncode, "warning" in done.stdout) == (0, True)
+
+
+def test_check_warns_of_a_clamd_that_passes_what_exceeds_its_limits(tmp_path: Path, synapse: Synapse) -> None:
+    """Without AlertExceedsMax clamd calls a zip with too many members OK: `check` says so."""
+    base = {"base_homeserver_url": synapse.url}
+    for alert, warned in (("no", True), ("yes", False)):
+        with Clamd(options={"AlertExceedsMax": alert}) as daemon:
+            engines = [{"type": "clamd", "address": daemon.unix_address}]
+            done = ostiary("check", "-c", config(tmp_path, download=base, engines=engines), folder=tmp_path)
+        assert (done.returncode, "AlertExceedsMax" in done.stdout) == (0, warned)
+
+
+def test_check_does_not_wait_for_ever(tmp_path: Path, synapse: Synapse) -> None:
+    """A clamd that hangs is a failure with a name, after a bounded wait."""
+    with Clamd() as hung:
+        hung.child.send_signal(signal.SIGSTOP)
+        engines = [{"type": "clamd", "address": hung.unix_address}]
+        path = config(tmp_path, download={"base_homeserver_url": synapse.url}, engines=engines)
+        done = ostiary("check", "--config", path, folder=tmp_path)
+    assert done.returncode == 1
+    assert "no answer within" in done.stdout
+
+
+def test_check_runs_what_it_can_not_prove(tmp_path: Path, synapse: Synapse) -> None:
+    """A script without a #! line fails here already, not at the first request."""
+    script = tmp_path / "scan.sh"
+    script.write_text("exit 0\n")
+    script.chmod(0o755)
+    base = {"base_homeserver_url": synapse.url}
+    path = config(tmp_path, download=base, scan={"script": str(script)})
+    done = ostiary("check", "-c", path, folder=tmp_path)
+    assert (done.returncode, "failed: engine script" in done.stdout) == (1, True)
+
+
+def test_check_names_a_useless_temp_directory(tmp_path: Path) -> None:
+    """A configured folder that does not exist fails, and stops the gateway's start."""
+    path = config(
+        tmp_path,
+        scan={"temp_directory": "/nonexistent"},
+        download={"base_homeserver_url": "http://127.0.0.1:1"},
+    )
+    assert "disk" in ostiary("check", "-c", path, folder=tmp_path).stdout.splitlines()[-1]
+    done = ostiary("serve", "-c", path, folder=tmp_path)
+    assert (done.returncode, "/nonexistent" in done.stderr) == (1, True)
 
 
 def test_secret(tmp_path: Path) -> None:

@@ -135,7 +135,7 @@ def test_keys_are_plain_texts(key: str) -> None:
     [
         ("a: 1\nb: [c", 2, "not YAML: expected ',' or ']', but got '<stream end>'"),
         ("a: 1\nb: c: d", 2, "not YAML: mapping values are not allowed"),
-        ("a: 1\n\tb: 2", 2, "not YAML: found character"),
+        ("a: 1\n\tb: 2", 2, "not YAML: a tab: indent with spaces"),
         ("a: 1\n--- b\n", 2, "not YAML: but found another document"),
         ("a: \x00", 1, "control character"),
         ("a: 1\nb: '\x1b'", 2, "control character"),

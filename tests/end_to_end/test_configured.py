@@ -1,8 +1,11 @@
 """What an operator writes decides: scripts, file types, sizes, old config files, and the way out."""
 
 import signal
+import socket
 import threading
 import time
+from contextlib import suppress
+from http.client import HTTPException
 from pathlib import Path
 
 import pytest
@@ -98,11 +101,73 @@ def test_sigterm_lets_requests_end(synapse: Synapse, upload: Upload, bob: User, 
     assert [path.name for path in tmp_path.iterdir()] == ["scan.sh"]
 
 
-def test_an_idle_gateway_stops_at_once(synapse: Synapse) -> None:
-    """SIGTERM ends an idle gateway with 0, whatever connections are open."""
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_an_idle_gateway_stops_at_once(synapse: Synapse, number: signal.Signals) -> None:
+    """A signal ends an idle gateway with 0, whatever connections are open."""
     with Gateway(synapse.url) as gateway:
-        gateway.child.send_signal(signal.SIGTERM)
+        gateway.child.send_signal(number)
         assert gateway.child.wait(timeout=5) == 0
+
+
+def test_a_client_that_does_not_read_delays_no_stop(synapse: Synapse) -> None:
+    """Connections whose answers nobody takes are no requests in flight."""
+    with Gateway(synapse.url) as gateway, socket.socket() as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.connect((gateway.host, gateway.port))
+        client.settimeout(1)
+        with suppress(TimeoutError):
+            while True:
+                client.sendall(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n" * 1000)
+        gateway.child.send_signal(signal.SIGTERM)
+        assert gateway.child.wait(timeout=10) == 0
+
+
+def test_a_second_signal_waits_for_nobody(
+    synapse: Synapse, upload: Upload, bob: User, tmp_path: Path
+) -> None:
+    """Whoever asks twice is not kept waiting by a request in flight, and still no file is left."""
+    text = "#!/bin/sh\nsleep 50\n"
+    config = {"scan": {"script": script(tmp_path, text), "temp_directory": tmp_path}}
+    place = upload(PICTURE, "image/png")
+    with Gateway(synapse.url, config) as gateway:
+        request = threading.Thread(target=lambda: refused(gateway, place, bob))
+        request.start()
+        while not list(tmp_path.glob("ostiary-script-*/*/media")):
+            time.sleep(0.01)
+        gateway.child.send_signal(signal.SIGTERM)
+        time.sleep(0.5)
+        gateway.child.send_signal(signal.SIGTERM)
+        gateway.child.wait(timeout=20)
+        request.join()
+    assert [path.name for path in tmp_path.iterdir()] == ["scan.sh"]
+
+
+def refused(gateway: Gateway, place: str, user: User) -> None:
+    """Ask for what will not come."""
+    with suppress(OSError, HTTPException):
+        gateway.get(f"download/{place}", user.token)
+
+
+def test_shadow_findings_are_recorded_and_decide_nothing(synapse: Synapse, upload: Upload, bob: User) -> None:
+    """What an engine in shadow mode finds is in the log and in a counter, and the file is served."""
+    engines = [{"type": "yara", "shadow": True}, {"type": "script", "path": "/bin/true"}]
+    with Gateway(synapse.url, {"engines": engines}) as gateway:
+        assert gateway.get(f"scan/{upload(EICAR)}", bob.token).json["clean"] is True
+        assert gateway.metrics()['content_scanner_shadow_findings_total{finding="infected"}'] == 1
+        (line,) = [line for line in gateway.log.splitlines() if "shadow" in line]
+        assert "Ostiary_Eicar_TestFile" in line
+
+
+def test_a_log_that_nobody_reads_stops_nothing(synapse: Synapse, upload: Upload, bob: User) -> None:
+    """With standard error broken, verdicts are what they were, and the end is in order."""
+    gateway = Gateway(synapse.url)
+    wrapped = f'exec "{command()}" serve --config "{gateway.config_path}" 2>/dev/full'
+    gateway.command = ("/bin/sh", "-c", wrapped)
+    with gateway:
+        assert gateway.get(f"scan/{upload(EICAR)}", bob.token).json["clean"] is False
+        assert gateway.get("download/nonsense").json["reason"] == "M_NOT_FOUND"
+        gateway.child.send_signal(signal.SIGTERM)
+        assert gateway.child.wait(timeout=10) == 0
 
 
 @pytest.mark.parametrize(
@@ -139,6 +204,6 @@ def test_a_taken_port_is_a_clear_error(synapse: Synapse) -> None:
 def test_the_old_way_to_call_it(synapse: Synapse) -> None:
     """`ostiary -c FILE` serves, as the existing scanner is called."""
     gateway = Gateway(synapse.url)
-    gateway.arguments = ("-c", str(gateway.config_path))
+    gateway.command = (str(command()), "-c", str(gateway.config_path))
     with gateway:
         assert gateway.get("/health").status == 200

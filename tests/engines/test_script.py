@@ -323,7 +323,7 @@ def _temp_is_a_file(bench: Bench) -> None:
 def test_what_is_wrong_from_the_start(bench: Bench, run: LoopRunner, change: Callable[[Bench], None]) -> None:
     """A script that can't run and a folder that can't be used are said at the start, by their setting."""
     change(bench)
-    with pytest.raises(ConfigError, match=r"scan\.(script|temp_directory)"):
+    with pytest.raises(ConfigError, match=r"(engine script|scan\.temp_directory)"):
         run(bench.engine().start())
 
 

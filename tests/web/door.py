@@ -129,6 +129,7 @@ async def opened(
     requests: int = 100,
     wait: float = 5,
     idle: float = 10,
+    most: int = 1000,
     headers_to_forward: Sequence[str] = (),
     rules: Rules | None = None,
     max_size: int = 8 << 20,
@@ -155,7 +156,7 @@ async def opened(
         api = ScannerApi(house.gateway, client, envelope, headers_to_forward, idle)
         places = Budget("requests", requests, wait)
         health = Health((places, house.spool.memory, house.spool.disk), State.READY)
-        server = HttpServer(Front(api.handle, health, places, house.metrics), idle)
+        server = HttpServer(Front(api.handle, health, places, house.metrics), idle, most)
         port = await _listen(stack, server)
         session = await stack.enter_async_context(
             aiohttp.ClientSession(auto_decompress=False, cookie_jar=aiohttp.DummyCookieJar())

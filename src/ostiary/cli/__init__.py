@@ -7,6 +7,7 @@ everything else on standard error, colour and progress bars on a terminal only.
 import asyncio
 import json
 import os
+import signal
 import sys
 from collections.abc import Coroutine
 from pathlib import Path
@@ -16,7 +17,7 @@ import typer
 import uvloop
 
 from ostiary import __version__, app
-from ostiary.cli.check import check_everything, print_findings
+from ostiary.cli.check import Examination, check_everything
 from ostiary.cli.scan import ScanOptions, scan_targets
 from ostiary.config.load import load
 from ostiary.config.schema import json_schema
@@ -78,7 +79,7 @@ def serve(config: Config = None) -> None:
 def scan(
     targets: Annotated[
         list[str],
-        typer.Argument(metavar="TARGET...", help="Files, folders, - (standard input) or mxc:// URIs."),
+        typer.Argument(metavar="TARGET", help="Files, folders, - (standard input) or mxc:// URIs."),
     ],
     config: Config = None,
     as_json: AsJson = False,  # noqa: FBT002
@@ -96,7 +97,7 @@ def scan(
     settings = _settings(config, exit_code=2)
     configure("error", settings.log.format)
     options = ScanOptions(targets, as_json, access_token_path)
-    raise typer.Exit(_run(scan_targets(settings, options, os.environ), exit_code=2))
+    raise typer.Exit(_run(_until_signalled(scan_targets(settings, options, os.environ)), exit_code=2))
 
 
 @cli.command()
@@ -107,8 +108,9 @@ def check(config: Config = None, as_json: AsJson = False) -> None:  # noqa: FBT0
     """
     settings = _settings(config)
     configure("error", settings.log.format)
-    findings = _run(check_everything(settings))
-    raise typer.Exit(print_findings(findings, as_json=as_json))
+    examination = Examination(as_json=as_json)
+    _run(_until_signalled(check_everything(settings, examination.show)))
+    raise typer.Exit(examination.close())
 
 
 @cli.command()
@@ -133,7 +135,19 @@ def schema() -> None:
 
 def main() -> None:
     """Run the command line."""
+    _open_standard_descriptors()
     cli()
+
+
+def _open_standard_descriptors() -> None:
+    """Let what was closed before our start lead nowhere; our own files would get those numbers."""
+    for descriptor, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(descriptor, "r" if name == "stdin" else "w"))
 
 
 def _settings(config: Path | None, exit_code: int = 1) -> Settings:
@@ -143,14 +157,36 @@ def _settings(config: Path | None, exit_code: int = 1) -> Settings:
         _fail(str(error), exit_code)
 
 
+async def _until_signalled(work: Coroutine[Any, Any, T]) -> T:
+    """Do the work, and cancel it on SIGTERM and SIGHUP: what it made on disk is then removed."""
+    task = asyncio.current_task()
+    if task is not None:
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            asyncio.get_running_loop().add_signal_handler(number, task.cancel)
+    return await work
+
+
 def _run(work: Coroutine[Any, Any, T], exit_code: int = 1) -> T:
-    """Run to the end; what we raise on purpose ends the program with its text, not a traceback."""
+    """Run to the end; what goes wrong ends the program with its text, not a traceback."""
     try:
         return uvloop.run(work)
     except OstiaryError as error:
         _fail(str(error), exit_code)
     except (KeyboardInterrupt, asyncio.CancelledError):
         raise typer.Exit(130) from None
+    except BaseExceptionGroup as group:
+        outputs, others = group.split(OSError)
+        if others is not None:
+            raise
+        _cut_off(outputs, exit_code)
+    except OSError as error:
+        _cut_off(error, exit_code)
+
+
+def _cut_off(error: object, exit_code: int) -> NoReturn:
+    """End where our output is not taken any more, as under `| head`; nothing is to be flushed at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    _fail(f"the output could not be written: {error}", exit_code)
 
 
 def _fail(text: str, exit_code: int = 1) -> NoReturn:

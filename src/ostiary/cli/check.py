@@ -5,10 +5,13 @@ media. A failure says what to do about it; a warning is something that an operat
 decided knowingly. Works beside a running gateway: no port is taken, nothing is changed.
 """
 
+import asyncio
+import io
 import json
 import os
 import shutil
-from collections.abc import AsyncIterator, Sequence
+import zipfile
+from collections.abc import AsyncIterator, Callable
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Final
@@ -28,6 +31,15 @@ from ostiary.secret_file import read_secret, readable_by_others
 
 EICAR: Final = b"X5O!P%@AP[4\\PZX54(P^)7CC)7}$" + b"EICAR-STANDARD-ANTIVIRUS-TEST-FILE!$H+H*"
 """The test file that every antivirus finds, in two halves so that none finds this source."""
+
+_MANY: Final = 10_100  # members of the archive that must not pass
+
+PATIENCE: Final = 10.0
+"""Seconds that each thing gets to answer."""
+
+_KEEP_THE_KEY: Final = (
+    "may the gateway read it? A new one (ostiary secret FILE) locks out clients that keep the old public key"
+)
 
 
 class Level(StrEnum):
@@ -51,31 +63,47 @@ class Finding:
     advice: str = ""
 
 
-async def check_everything(settings: Settings) -> list[Finding]:
-    """Return what the examination found, in the order in which it is worth reading."""
-    found = [Finding(Level.WARNING, "config", line) for line in inert(settings)]
-    found.append(await _homeserver(settings))
+async def check_everything(settings: Settings, show: Callable[[Finding], None]) -> None:
+    """Show each finding as soon as it is made, in the order in which they are worth reading."""
+    for line in inert(settings):
+        show(Finding(Level.WARNING, "config", line))
+    if settings.scan.allowed_mimetypes == ():
+        seen = "scan.allowed_mimetypes is an empty list: every file is refused"
+        show(Finding(Level.WARNING, "config", seen, "remove the key to allow all types"))
+    show(await _homeserver(settings))
     async for finding in _engines(settings):
-        found.append(finding)  # noqa: PERF401  (an async comprehension reads worse)
-    found += [_secret(settings), *_disk(settings)]
-    return found
+        show(finding)
+    show(_secret(settings))
+    show(_disk(settings))
 
 
-def print_findings(findings: Sequence[Finding], *, as_json: bool) -> int:
-    """Print the findings and return the exit status: 1 if anything failed."""
-    failed = [finding.what for finding in findings if finding.level is Level.FAILED]
-    console = Console(highlight=False, markup=False, soft_wrap=True)
-    if as_json:
-        print(json.dumps({"ok": not failed, "findings": [asdict(f) for f in findings]}, indent=2))  # noqa: T201
-        return int(bool(failed))
-    width = max(len(finding.what) for finding in findings)
-    for finding in findings:
-        console.print(f"{finding.level.value:<8} ", style=_STYLES[finding.level], end="")
-        console.print(f"{finding.what:<{width}}  {finding.seen}")
+class Examination:
+    """Prints findings as they come, or all of them as JSON in the end."""
+
+    def __init__(self, *, as_json: bool) -> None:
+        self._as_json = as_json
+        self._findings: list[Finding] = []
+        self._console = Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
+
+    def show(self, finding: Finding) -> None:
+        """Take a finding."""
+        self._findings.append(finding)
+        if self._as_json:
+            return
+        self._console.print(f"{finding.level.value:<8} ", style=_STYLES[finding.level], end="")
+        self._console.print(f"{finding.what:<14}  {finding.seen}")
         if finding.advice:
-            console.print(f"{'':<{9 + width}}  -> {finding.advice}", style="dim")
-    console.print(f"\nfailed: {', '.join(failed)}" if failed else "\nnothing failed")
-    return int(bool(failed))
+            self._console.print(f"{'':<23}  -> {finding.advice}", style="dim")
+
+    def close(self) -> int:
+        """Say what failed, and return the exit status: 1 if anything did."""
+        failed = [finding.what for finding in self._findings if finding.level is Level.FAILED]
+        if self._as_json:
+            report = {"ok": not failed, "findings": [asdict(finding) for finding in self._findings]}
+            print(json.dumps(report, indent=2))  # noqa: T201
+        else:
+            self._console.print(f"\nfailed: {', '.join(failed)}" if failed else "\nnothing failed")
+        return int(bool(failed))
 
 
 async def _homeserver(settings: Settings) -> Finding:
@@ -85,7 +113,11 @@ async def _homeserver(settings: Settings) -> Finding:
         return Finding(Level.FAILED, "homeserver", "not configured", advice)
     homeserver = homeserver_of(settings)
     try:
-        versions = await homeserver.versions()
+        async with asyncio.timeout(PATIENCE):
+            versions = await homeserver.versions()
+    except TimeoutError:
+        seen = f"{url}: no answer within {PATIENCE:g} s"
+        return Finding(Level.FAILED, "homeserver", seen, "is this the right port, and http or https?")
     except OstiaryError as error:
         advice = "is it running, and is download.base_homeserver_url right?"
         return Finding(Level.FAILED, "homeserver", f"{url}: {error}", advice)
@@ -98,11 +130,15 @@ async def _engines(settings: Settings) -> AsyncIterator[Finding]:
     chosen = effective_engines(settings)
     for engine_settings in chosen:
         engine = engine_of(engine_settings, settings)
+        what = f"engine {engine.name}"
         try:
             await engine.start()
-            yield await _engine(engine, engine_settings)
-        except OstiaryError as error:
-            yield Finding(Level.FAILED, f"engine {engine.name}", str(error), "nothing is served without it")
+            yield await _engine(engine, what, engine_settings)
+        except ConfigError as error:
+            yield Finding(Level.FAILED, what, str(error), "the gateway does not start with it")
+        except (OstiaryError, TimeoutError) as error:
+            seen = str(error) or f"no answer within {PATIENCE:g} s"
+            yield _of_weight(engine_settings, what, seen, "nothing is served while it is away")
         finally:
             await engine.close()
     if all(isinstance(engine, YaraSettings) for engine in chosen):
@@ -110,29 +146,54 @@ async def _engines(settings: Settings) -> AsyncIterator[Finding]:
         yield Finding(Level.WARNING, "engines", seen, "rules are no antivirus: add clamd, see docs/setup")
 
 
-async def _engine(engine: Engine, settings: EngineSettings) -> Finding:
-    what = f"engine {engine.name}"
-    version = await engine.version()
-    samples = _samples(settings)
-    if samples is None:
+def _of_weight(settings: EngineSettings, what: str, seen: str, advice: str) -> Finding:
+    """Return a failure, or a warning where this engine's failures decide nothing."""
+    if settings.shadow:
+        return Finding(Level.WARNING, what, seen, "it is in shadow mode: nothing depends on it")
+    if not settings.required:
+        return Finding(Level.WARNING, what, seen, "it is not required: the others decide alone")
+    return Finding(Level.FAILED, what, seen, advice)
+
+
+async def _engine(engine: Engine, what: str, settings: EngineSettings) -> Finding:
+    async with asyncio.timeout(PATIENCE):
+        version = await engine.version()
+    bad, good = _samples(settings)
+    found = None if bad is None else await _ask(engine, settings, bad)
+    passed = await _ask(engine, settings, good)
+    if bad is not None and not isinstance(found, Infected):
+        seen = f"{version}: the known-bad sample is not found{_cause(found)}"
+        return _of_weight(settings, what, seen, "are its signatures loaded?")
+    if not isinstance(passed, Clean):
+        seen = f"{version}: a harmless sample does not pass{_cause(passed)}"
+        return _of_weight(settings, what, seen, "it would refuse everything: look at its log")
+    if not isinstance(found, Infected):
         seen = f"{version}: runs, but nothing proves that it finds anything"
         return Finding(Level.WARNING, what, seen, "give it proof: {bad: FILE, good: FILE}")
-    bad, good = samples
-    found, passed = await _ask(engine, settings, bad), await _ask(engine, settings, good)
-    if not isinstance(found, Infected):
-        seen = f"{version}: the known-bad sample is not found{_cause(found)}"
-        return Finding(Level.FAILED, what, seen, "are its signatures loaded?")
-    if not isinstance(passed, Clean):
-        seen = f"{version}: the known-good sample does not pass{_cause(passed)}"
-        return Finding(Level.FAILED, what, seen, "it would refuse everything: look at its log")
-    seen = f"{version}: finds its known-bad sample ({found.signature})"
-    return Finding(Level.OK, what, seen)
+    if isinstance(settings, ClamdSettings) and isinstance(await _ask(engine, settings, _crowded()), Clean):
+        seen = f"{version}: a zip with more members than it looks at passes as clean"
+        return Finding(Level.WARNING, what, seen, "set AlertExceedsMax yes in clamd.conf")
+    return Finding(Level.OK, what, f"{version}: finds its known-bad sample ({found.signature})")
+
+
+def _crowded() -> bytes:
+    """Return a zip beyond clamd's MaxFiles (10,000), with the known-bad sample as its last member.
+
+    clamd says OK to what exceeds its limits, unless AlertExceedsMax is set.
+    """
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        for number in range(_MANY):
+            archive.writestr(zipfile.ZipInfo(f"{number:x}"), b"")
+        archive.writestr("last", EICAR, zipfile.ZIP_DEFLATED)  # stored, it would be seen from outside
+    return file.getvalue()
 
 
 async def _ask(engine: Engine, settings: EngineSettings, data: bytes) -> object:
     with Blob.of(data) as blob:
-        station = Station(engine, timeout=settings.timeout)
-        (report,) = await inspect(Sample(blob, "application/octet-stream"), [station], settings.timeout)
+        seconds = min(settings.timeout, PATIENCE)
+        sample = Sample(blob, "application/octet-stream")
+        (report,) = await inspect(sample, [Station(engine, timeout=seconds)], seconds)
         return report.finding
 
 
@@ -140,11 +201,12 @@ def _cause(finding: object) -> str:
     return f" ({finding.detail})" if isinstance(finding, Unscannable) else ""
 
 
-def _samples(settings: EngineSettings) -> tuple[bytes, bytes] | None:
-    """Return a known-bad and a known-good sample, None where this engine has no proof."""
+def _samples(settings: EngineSettings) -> tuple[bytes | None, bytes]:
+    """Return a known-bad sample, None where this engine has no proof, and a known-good one."""
+    harmless = b"a known-good sample " + os.urandom(64)
     proof = settings.proof
     if proof == "none":
-        return None
+        return None, harmless
     if not isinstance(proof, str):
         try:
             return proof.bad.read_bytes(), proof.good.read_bytes()
@@ -153,7 +215,7 @@ def _samples(settings: EngineSettings) -> tuple[bytes, bytes] | None:
     knows_eicar = isinstance(settings, ClamdSettings) or (
         isinstance(settings, YaraSettings) and "builtin" in {str(rules) for rules in settings.rules}
     )
-    return (EICAR, b"a known-good sample " + os.urandom(64)) if knows_eicar else None
+    return (EICAR if knows_eicar else None), harmless
 
 
 def _secret(settings: Settings) -> Finding:
@@ -161,7 +223,7 @@ def _secret(settings: Settings) -> Finding:
     try:
         secret = read_secret(path)
     except ConfigError as error:
-        return Finding(Level.FAILED, "secret", str(error), "ostiary secret FILE makes a new one")
+        return Finding(Level.FAILED, "secret", str(error), _KEEP_THE_KEY)
     if secret is not None:
         if readable_by_others(path):
             seen = f"{path} can be read by others than its owner"
@@ -173,13 +235,16 @@ def _secret(settings: Settings) -> Finding:
     return Finding(Level.FAILED, "secret", seen, f"make {path.parent}, or set crypto.request_secret_path")
 
 
-def _disk(settings: Settings) -> list[Finding]:
-    directory = spool_directory(settings.scan.temp_directory)
+def _disk(settings: Settings) -> Finding:
+    try:
+        directory = spool_directory(settings.scan.temp_directory)
+    except ConfigError as error:
+        return Finding(Level.FAILED, "disk", str(error), "it must exist and be writable for the gateway")
     if directory is None:
         seen = "every temporary directory is a tmpfs: large files take memory"
-        return [Finding(Level.WARNING, "disk", seen, "set scan.temp_directory to a folder on a disk")]
+        return Finding(Level.WARNING, "disk", seen, "set scan.temp_directory to a folder on a disk")
     free = shutil.disk_usage(directory).free
     if free < settings.limits.disk:
         seen = f"{directory} has {free >> 20} MiB free, limits.disk is {settings.limits.disk >> 20} MiB"
-        return [Finding(Level.WARNING, "disk", seen, "lower limits.disk, or free some space")]
-    return [Finding(Level.OK, "disk", f"{directory} has {free >> 20} MiB free")]
+        return Finding(Level.WARNING, "disk", seen, "lower limits.disk, or free some space")
+    return Finding(Level.OK, "disk", f"{directory} has {free >> 20} MiB free")

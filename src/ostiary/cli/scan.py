@@ -5,7 +5,7 @@ walked without following links. Several files are scanned at once; results come 
 """
 
 import asyncio
-import json
+import errno
 import os
 import stat
 import sys
@@ -13,24 +13,19 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Final, Self
-
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from typing import BinaryIO, Final
 
 from ostiary.app import Parts, parts
 from ostiary.blob import MEMORY_LIMIT, Blob
 from ostiary.blocking import run_blocking
-from ostiary.config.settings import Settings
+from ostiary.cli.results import Printer, Scanned, failed
+from ostiary.config.settings import Settings, effective_engines
 from ostiary.errors import ConfigError, OstiaryError
 from ostiary.matrix.identifiers import parse_mxc
-from ostiary.model import Declared, MediaRequest, Result, Verdict
+from ostiary.model import Declared, MediaRequest, Verdict
 
 AT_ONCE: Final = 8
-"""Files that are scanned at the same time."""
-
-_CLEAN, _NOT_CLEAN, _COULD_NOT_SCAN = 0, 1, 2
-_STYLES: Final = {Result.CLEAN: "green", Result.INFECTED: "bold red", Result.FORBIDDEN: "red"}
+"""Files that are scanned at the same time, at most: an engine with fewer turns makes it fewer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,36 +37,20 @@ class ScanOptions:
     access_token_path: Path | None
 
 
-@dataclass(frozen=True, slots=True)
-class Scanned:
-    """What became of one target."""
-
-    target: str
-    verdict: Verdict
-
-    @property
-    def exit_code(self) -> int:
-        """What this one alone would make of the exit status."""
-        if self.verdict.result is Result.CLEAN:
-            return _CLEAN
-        known_bad = self.verdict.result in {Result.INFECTED, Result.FORBIDDEN}
-        return _NOT_CLEAN if known_bad else _COULD_NOT_SCAN
-
-
 async def scan_targets(settings: Settings, options: ScanOptions, environ: Mapping[str, str]) -> int:
     """Scan everything, print the results, and return the exit status."""
     token = _token(settings, options, environ)
-    codes: set[int] = set()
-    async with parts(settings) as built:
-        targets = [target for name in options.targets for target in _expanded(name)]
-        with _Printer(options, len(targets)) as printer:
-
-            def show(scanned: Scanned) -> None:
-                printer.show(scanned)
-                codes.add(scanned.exit_code)
-
-            await _scan_all(_Scanner(built, token), targets, show)
-    return next((code for code in (_NOT_CLEAN, _COULD_NOT_SCAN) if code in codes), _CLEAN)
+    async with parts(settings, patient=True) as built:
+        found = [target for name in options.targets for target in _expanded(name)]
+        targets = [target for target in found if isinstance(target, str)]
+        with Printer(as_json=options.as_json, total=len(found)) as printer:
+            for unread in found:
+                if isinstance(unread, Scanned):
+                    printer.show(unread)
+            turns = [engine.concurrency for engine in effective_engines(settings)]
+            at_once = min([AT_ONCE, *(turn or os.cpu_count() or 1 for turn in turns)])
+            await _scan_all(_Scanner(built, token), targets, printer.show, at_once)
+        return printer.exit_code
 
 
 class _Scanner:
@@ -86,12 +65,13 @@ class _Scanner:
             if target.startswith("mxc://"):
                 return Scanned(target, await self._media(target))
             if target == "-":
+                os.set_blocking(sys.stdin.fileno(), True)  # or "nothing yet" would look like the end
                 return Scanned(target, await self._stream(sys.stdin.buffer, None, Declared()))
             return Scanned(target, await self._file(Path(target)))
         except OstiaryError as error:
-            return Scanned(target, _failed(str(error)))
+            return Scanned(target, failed(str(error)))
         except OSError as error:
-            return Scanned(target, _failed(error.strerror or str(error)))
+            return Scanned(target, failed(error.strerror or str(error)))
 
     async def _media(self, uri: str) -> Verdict:
         if self._built.settings.download.base_homeserver_url is None:
@@ -104,7 +84,8 @@ class _Scanner:
         with os.fdopen(descriptor, "rb") as file:
             status = os.fstat(descriptor)
             if not stat.S_ISREG(status.st_mode):
-                return _failed("not a regular file")
+                return failed("not a regular file")
+            os.set_blocking(descriptor, True)
             return await self._stream(file, status.st_size, Declared(filename=path.name))
 
     async def _stream(self, file: BinaryIO, size: int | None, declared: Declared) -> Verdict:
@@ -123,15 +104,25 @@ class _Scanner:
     async def _blob(self, file: BinaryIO) -> Blob | None:
         """Return the bytes, None if there are more than may be scanned."""
         with self._built.gateway.writer() as writer:
-            while chunk := await run_blocking(file.read, MEMORY_LIMIT):
+            while chunk := await run_blocking(_read, file):
                 await writer.add(chunk)
                 if writer.size > self._built.gateway.max_size:
                     return None
             return await writer.finish()
 
 
-async def _scan_all(scanner: _Scanner, targets: Sequence[str], show: Callable[[Scanned], None]) -> None:
-    """Scan the targets, a bounded number at a time, and show each as it is ready."""
+def _read(file: BinaryIO) -> bytes:
+    """Return the next bytes, none at the end; OSError where none can be had and it is not the end."""
+    chunk: bytes | None = file.read(MEMORY_LIMIT)
+    if chunk is None:
+        raise BlockingIOError(errno.EAGAIN, "it gives no bytes, and does not end")
+    return chunk
+
+
+async def _scan_all(
+    scanner: _Scanner, targets: Sequence[str], show: Callable[[Scanned], None], at_once: int
+) -> None:
+    """Scan the targets, so many at a time, and show each as it is ready."""
     waiting = iter(targets)
 
     async def work() -> None:
@@ -139,21 +130,24 @@ async def _scan_all(scanner: _Scanner, targets: Sequence[str], show: Callable[[S
             show(await scanner.scan(target))
 
     async with asyncio.TaskGroup() as group:
-        for _ in range(min(AT_ONCE, len(targets))):
+        for _ in range(min(at_once, len(targets))):
             group.create_task(work())
 
 
-def _expanded(name: str) -> Iterator[str]:
-    """Yield the files under a folder in a stable order, anything else as it is."""
+def _expanded(name: str) -> Iterator[str | Scanned]:
+    """Yield the files under a folder in a stable order, and what of it can't be read; else the name."""
     if name == "-" or name.startswith("mxc://") or not Path(name).is_dir():
         yield name
         return
-    for folder, folders, files in os.walk(name):
+    unread: list[OSError] = []
+    for folder, folders, files in os.walk(name, onerror=unread.append):
         folders.sort()
         for file in sorted(files):
             path = Path(folder, file)
             if not path.is_symlink():
                 yield str(path)
+    for error in unread:
+        yield Scanned(str(error.filename), failed(error.strerror or str(error)))
 
 
 def _token(settings: Settings, options: ScanOptions, environ: Mapping[str, str]) -> str | None:
@@ -167,55 +161,3 @@ def _token(settings: Settings, options: ScanOptions, environ: Mapping[str, str])
         return path.read_text(encoding="ascii").strip() or None
     except (OSError, ValueError) as error:
         raise ConfigError(f"{path}: the access token can't be read: {error}") from None
-
-
-def _failed(reason: str) -> Verdict:
-    return Verdict(Result.ERROR, release=False, info=f"could not scan: {reason}", detected_type="")
-
-
-class _Printer:
-    """Prints a line per target, and a progress bar where somebody watches."""
-
-    def __init__(self, options: ScanOptions, total: int) -> None:
-        self._as_json = options.as_json
-        self._out = Console(soft_wrap=True, highlight=False, markup=False)
-        screen = Console(stderr=True)
-        columns = (TextColumn("scanning"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-        self._progress = Progress(
-            *columns,
-            console=screen,
-            transient=True,
-            disable=not screen.is_terminal or total < 2,  # noqa: PLR2004
-        )
-        self._task = self._progress.add_task("", total=total)
-
-    def __enter__(self) -> Self:
-        self._progress.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._progress.stop()
-
-    def show(self, scanned: Scanned) -> None:
-        verdict = scanned.verdict
-        self._progress.advance(self._task)
-        if self._as_json:
-            line = {
-                "target": scanned.target,
-                "clean": verdict.result is Result.CLEAN,
-                "result": verdict.result.value,
-                "info": verdict.info,
-                "engine": verdict.engine,
-                "name": verdict.name,
-                "type": verdict.detected_type or None,
-            }
-            self._out.print(json.dumps(line))
-            return
-        self._out.print(f"{verdict.result.value:<11} ", style=_STYLES.get(verdict.result, "yellow"), end="")
-        self._out.print(_printable(scanned.target), end="")
-        self._out.print("" if verdict.result is Result.CLEAN else f": {_printable(verdict.info)}")
-
-
-def _printable(text: str) -> str:
-    """A file name must not steer the terminal."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

@@ -83,7 +83,9 @@ def _broken(fault: Fault) -> Document:
 def _syntax_fault(error: yaml.MarkedYAMLError) -> Fault:
     mark = error.problem_mark or error.context_mark
     problem = error.problem or error.context or ""
-    if not _QUOTES_PUNCTUATION_ONLY.fullmatch(problem):
+    if problem.startswith("found character '\\t'"):
+        problem = "a tab: indent with spaces"
+    elif not _QUOTES_PUNCTUATION_ONLY.fullmatch(problem):
         problem = re.split("['\"]", problem, maxsplit=1)[0].strip()
     return Fault(mark.line + 1 if mark else 1, (), f"not YAML: {problem}")
 

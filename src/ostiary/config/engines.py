@@ -11,7 +11,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, WithJsonSchema
 
 from ostiary.config.fields import FilePath, Flag, Name, Text, Whole
-from ostiary.config.section import Kind, NotYet, Section, complaint, shown
+from ostiary.config.section import Kind, Section, complaint, shown
 from ostiary.config.values import PositiveDuration
 
 BUILT: Final = ("clamd", "yara", "script")
@@ -122,8 +122,9 @@ class CommonSettings(Section):
     timeout: PositiveDuration = 30.0
     """The time for one file."""
 
-    proof: Annotated[Proof, NotYet(unless=("none",))] = "auto"
-    """How the engine is proven to work: `auto`, `none`, or samples of your own."""
+    proof: Proof = "auto"
+    """How `ostiary check` proves that the engine works: `auto` (the EICAR test file, where the engine
+    should know it), `none`, or samples of your own. A running gateway does not prove its engines yet."""
 
 
 class ClamdSettings(CommonSettings):

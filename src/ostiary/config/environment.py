@@ -36,6 +36,7 @@ def read_environment(environ: Mapping[str, str]) -> Layer:
         document = parse(environ[names[0]])
         problems += [Problem(place, (*path, *fault.path), fault.text) for fault in document.faults]
         _put(data, path, document.data)
+        places.setdefault(path[:1], place)
         places |= {(*path, *inner): place for inner in [(), *document.lines]}
     return Layer(data, places, tuple(problems))
 

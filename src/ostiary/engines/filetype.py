@@ -20,7 +20,7 @@ UNKNOWN: Final = "application/octet-stream"
 _TYPE: Final = re.compile(
     r"[a-z0-9][a-z0-9!#$&^_.+-]{0,126}/[a-z0-9][a-z0-9!#$&^_.+-]{0,126}"
 )  # RFC 6838, 4.2
-_HEAD: Final = 1 << 18  # bytes that libmagic sees; container formats show themselves well before
+_HEAD: Final = 1 << 16  # bytes that libmagic sees: more is slow on text, and tells no more
 
 
 class TypeDetector:

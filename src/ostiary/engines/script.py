@@ -59,7 +59,7 @@ class ScriptEngine:
         """Make the folder that all samples go through; ConfigError if the script can't run."""
         if not os.access(self._script, os.X_OK) or not self._script.is_file():
             raise ConfigError(
-                f"scan.script: {self._script} is no executable file: check the path and chmod +x"
+                f"engine {self.name}: {self._script} is no executable file: check the path, and chmod +x"
             )
         try:
             await run_blocking(self._make_home)

@@ -3,7 +3,8 @@
 Processes, since yara_x holds Python's global lock while it scans: see `yara_worker`. Each is used
 by one thread of a small pool; they start when needed, up to `concurrency`. What is in a file is
 handed over by descriptor and mapped there, never read into this process; files over LARGE are
-scanned one at a time, so that memory stays bounded however many are in flight.
+scanned one at a time, so that memory stays bounded however many are in flight, and slow large files
+never take every process from the small ones.
 """
 
 import asyncio
@@ -25,7 +26,7 @@ from ostiary.engines.yara_sources import BUILTIN, read_sources
 from ostiary.errors import ConfigError, EngineError
 from ostiary.model import Finding
 
-LARGE: Final = 8 << 20
+LARGE: Final = 1 << 20
 """Bytes above which files are scanned one at a time."""
 
 CANCEL_GRACE: Final = 0.2
@@ -116,10 +117,10 @@ class YaraEngine:
                 await self._give_back(job)
 
     async def _idle_process(self, rules: CompiledRules) -> Process | None:
-        """Take an idle process that holds just these rules; end those that hold others."""
+        """Take an idle process that holds just these rules; end those that hold others or have died."""
         while self._idle:
             process = self._idle.pop()
-            if process.digest == rules.digest:
+            if process.digest == rules.digest and process.alive:
                 return process
             await run_blocking(process.end)
         return None

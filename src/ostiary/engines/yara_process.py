@@ -61,6 +61,11 @@ class Process:
         self._connection = ours
         self.digest = ""
 
+    @property
+    def alive(self) -> bool:
+        """Whether it runs: the kernel may have ended it while it was idle, for want of memory."""
+        return self._child.poll() is None
+
     def load(self, rules: CompiledRules, timeout: int) -> None:
         """Have it take the rules and give up each scan after `timeout` seconds; EngineError."""
         reply = self.ask({"job": "scan", "timeout": timeout}, rules.data, seconds=START_SECONDS)

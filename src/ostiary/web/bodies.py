@@ -60,9 +60,12 @@ async def json_object(request: web.BaseRequest, memory: Budget, idle: float) -> 
     if request.content_length is not None and request.content_length > JSON_LIMIT:
         raise _too_large(JSON_LIMIT)
     body = bytearray()
+    large = request.content_length is not None and request.content_length > _FREE
     async with AsyncExitStack() as held:
+        if large:
+            await held.enter_async_context(memory.share(2 * JSON_LIMIT))
         async for piece in pieces(request, JSON_LIMIT, idle):
-            if len(body) <= _FREE < len(body) + len(piece):
+            if not large and len(body) <= _FREE < len(body) + len(piece):
                 await held.enter_async_context(memory.share(2 * JSON_LIMIT))
             body += piece
         if len(body) > _FREE:

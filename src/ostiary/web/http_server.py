@@ -1,14 +1,19 @@
-"""aiohttp's low-level HTTP server, with its own voice taken away.
+"""aiohttp's low-level HTTP server, with bounds, and with its own voice taken away.
 
 Left alone, aiohttp answers what it can't parse by quoting it, tokens and all, in the response and in
-the log. Here whoever stands behind the server says what such a request is answered with.
+the log. Here whoever stands behind the server says what such a request is answered with. What a
+client can hold without being let in is bounded: connections, the head of a request, and the time
+in which it must take an answer.
 """
 
+import asyncio
 from typing import Any, Final, Protocol
 
-from aiohttp import web
+from aiohttp import StreamReader, web
 
 _BAD_REQUEST: Final = 400
+_HEAD: Final = 1 << 16  # bytes of a request line and its headers
+_READ_AHEAD: Final = 1 << 16  # bytes of a body that wait for us, twice that at most
 
 
 class Door(Protocol):
@@ -24,31 +29,75 @@ class Door(Protocol):
 
 
 class HttpServer(web.Server):
-    """Brings requests to a door; a connection may be idle for `idle` seconds between two of them."""
+    """Brings requests to a door.
 
-    def __init__(self, door: Door, idle: float) -> None:
+    A connection may be idle for `idle` seconds between two requests, and as long in taking an
+    answer. Of more than `most` connections the newest are closed at once.
+    """
+
+    def __init__(self, door: Door, idle: float, most: int) -> None:
         super().__init__(
-            door,
+            self._answer,
             handler_cancellation=True,  # whoever goes away stops the scan of what it asked for
             access_log=None,  # it would write `?access_token=` down
             keepalive_timeout=idle,
             auto_decompress=False,  # a request's bytes are counted as they come
+            read_bufsize=_READ_AHEAD,
         )
         self._door = door
+        self._idle = idle
+        self._most = most
 
     def __call__(self) -> web.RequestHandler:
         """Return the protocol of a new connection."""
         return _Connection(self, self._door, loop=self._loop, **self._kwargs)
 
+    @property
+    def full(self) -> bool:
+        """Whether there are more connections than there may be."""
+        return len(self.connections) > self._most
+
+    async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Send the door's answer, whole, and cut off whoever does not take it."""
+        response = await self._door(request)
+        try:
+            async with asyncio.timeout(self._idle):
+                await response.prepare(request)
+                await response.write_eof()
+        except (TimeoutError, OSError):
+            if request.transport is not None:
+                request.transport.abort()
+        return response
+
 
 class _Connection(web.RequestHandler):
     """aiohttp's protocol; what it can't parse is answered by the door, and ends the connection."""
 
-    __slots__ = ("_door",)
+    __slots__ = ("_body", "_door", "_head", "_server")
 
     def __init__(self, server: HttpServer, door: Door, **options: Any) -> None:  # noqa: ANN401  (aiohttp's)
         super().__init__(server, **options)
+        self._server = server
         self._door = door
+        self._head = 0  # bytes of a request's head that has not ended yet
+        self._body: StreamReader | None = None  # of the last request whose head was read
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        if self._server.full and isinstance(transport, asyncio.WriteTransport):
+            transport.abort()
+
+    def data_received(self, data: bytes) -> None:
+        before = self._request_count
+        between = self._body is None or self._body.is_eof()
+        super().data_received(data)
+        if self._request_count != before and self._messages:
+            self._body = self._messages[-1][1]
+            self._head = 0
+        elif between:
+            self._head += len(data)
+        if self._head > _HEAD and isinstance(self.transport, asyncio.WriteTransport):
+            self.transport.abort()
 
     def handle_error(
         self,

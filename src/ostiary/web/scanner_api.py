@@ -11,6 +11,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Final
 
+import structlog
 from aiohttp import hdrs, web
 
 from ostiary.errors import MissingTokenError, UnknownTokenError
@@ -85,6 +86,7 @@ class ScannerApi:
         ref = call.ref or (file.ref if file else None)
         if ref is None:
             raise AssertionError("a request body names its media")
+        structlog.contextvars.bind_contextvars(media=str(ref))
         return MediaRequest(ref, call.thumbnail, file, token_of(request, call), self._forwarded(request))
 
     def _encrypted_file(self, asked: Plain | Enveloped) -> EncryptedFile:
@@ -113,7 +115,8 @@ class ScannerApi:
             if form.file is not None:
                 held.callback(form.file.close)
             verdict = await self.gateway.judge_upload(form.file, _key_of(form), form.declared)
-            self.gateway.record(verdict, f"a file before its upload by {user}", started)
+            what = f"a file before its upload by {user}"
+            self.gateway.record(verdict, what, started, encrypted=form.body is not None)
             return scan_answer(verdict)
 
 

@@ -40,18 +40,20 @@ class Front:
         """Answer one request, whatever it is."""
         if request.method == hdrs.METH_OPTIONS:
             return web.Response(status=204, headers={**EVERYWHERE, "Access-Control-Max-Age": "86400"})
-        with structlog.contextvars.bound_contextvars(request=uuid.uuid4().hex[:12]):
-            try:
-                return await self._answer(request)
-            except OstiaryError as error:
-                return self._refused(refusal_of(error))
-            except Exception:
-                log.exception("error", kind="internal", method=request.method)
-                return self._counted(INTERNAL)
+        structlog.contextvars.clear_contextvars()  # the connection's last request left its own
+        structlog.contextvars.bind_contextvars(request=uuid.uuid4().hex[:12])
+        try:
+            return await self._answer(request)
+        except OstiaryError as error:
+            return self._refused(refusal_of(error))
+        except Exception:
+            log.exception("error", kind="internal", method=request.method)
+            return self._counted(INTERNAL)
 
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
         _refuse_loops(request)
         call = match(request.method, request.raw_path)
+        structlog.contextvars.bind_contextvars(route=call.route.value)
         if call.route is Route.HEALTH:
             return self._health.live()
         if call.route is Route.READY:

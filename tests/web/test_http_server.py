@@ -1,0 +1,91 @@
+"""What a client can hold without being let in: connections, heads of requests, answers it does not take."""
+
+import asyncio
+import socket
+from contextlib import ExitStack, suppress
+from pathlib import Path
+
+import pytest
+
+from tests.flow.fakes import until
+from tests.web.door import HOST, Door, opened
+
+GET = b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n"
+
+
+def connected(door: Door, *, receive: int | None = None) -> socket.socket:
+    """Return a connection to it, with a small buffer for what it sends if that is asked for."""
+    client = socket.socket()
+    if receive is not None:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive)
+    client.connect((HOST, door.port))
+    client.setblocking(False)
+    return client
+
+
+async def ended(client: socket.socket) -> bool:
+    """Wait until the other end closed or reset the connection."""
+    loop = asyncio.get_running_loop()
+    with suppress(ConnectionError):
+        async with asyncio.timeout(20):
+            while await loop.sock_recv(client, 1 << 16):
+                pass
+    return True
+
+
+async def test_a_client_that_takes_no_answer_is_cut(tmp_path: Path) -> None:
+    """Who asks and asks and never reads is cut off after `limits.idle`, whatever it asked for."""
+    async with opened(tmp_path, idle=0.3) as door:
+        with connected(door, receive=4096) as client:
+            before = asyncio.get_running_loop().time()
+            with suppress(ConnectionError):
+                while asyncio.get_running_loop().time() < before + 20:
+                    try:
+                        client.send(GET * 100)
+                    except BlockingIOError:
+                        await asyncio.sleep(0.01)
+                pytest.fail("it was never cut off")
+        assert (await door.ask("/health")).status == 200
+
+
+async def test_the_head_of_a_request_is_bounded(tmp_path: Path) -> None:
+    """Headers without an end are cut off at 64 KiB; a request of ordinary size never is."""
+    async with opened(tmp_path) as door:
+        with connected(door) as client:
+            loop = asyncio.get_running_loop()
+            with suppress(ConnectionError):
+                await loop.sock_sendall(client, b"GET /health HTTP/1.1\r\n")
+                for number in range(60):
+                    await loop.sock_sendall(client, b"X-%d: " % number + b"x" * 4000 + b"\r\n")
+                    await asyncio.sleep(0)
+            assert await ended(client)
+        with connected(door) as client:
+            await loop.sock_sendall(client, GET[:-2] + b"X: " + b"x" * 8000 + b"\r\n\r\n")
+            assert b" 200 " in await loop.sock_recv(client, 1 << 16)
+
+
+async def test_a_body_does_not_count_as_a_head(tmp_path: Path) -> None:
+    """A large body that is refused early is answered, not cut off as a head without an end."""
+    async with opened(tmp_path) as door:
+        got = await door.raw(
+            b"POST /nothing HTTP/1.1\r\nHost: x\r\nContent-Length: 300000\r\nConnection: close\r\n\r\n"
+            + bytes(300_000)
+        )
+        assert got.startswith(b"HTTP/1.1 404 ")
+
+
+async def test_connections_are_counted(tmp_path: Path) -> None:
+    """Beyond the most that may be open, new ones are closed at once; those inside work on."""
+    async with opened(tmp_path, most=5) as door, asyncio.timeout(30):
+        loop = asyncio.get_running_loop()
+        with ExitStack() as held:
+            inside = [held.enter_context(connected(door)) for _ in range(5)]
+            for client in inside:
+                await loop.sock_sendall(client, GET)
+                assert b" 200 " in await loop.sock_recv(client, 1 << 16)
+            with connected(door) as outside:
+                assert await ended(outside)
+            await loop.sock_sendall(inside[0], GET)
+            assert b" 200 " in await loop.sock_recv(inside[0], 1 << 16)
+        await until(lambda: door.quiet)
+        assert (await door.ask("/health")).status == 200
