@@ -230,9 +230,14 @@ def spool_directory(configured: Path) -> Path | None:
         raise ConfigError(f"scan.temp_directory: {configured} can't be used: {error.strerror}") from None
     fallback = Path("/var/tmp")  # noqa: S108  (anonymous files only)
     for directory in (configured, fallback):
-        if os.access(directory, os.W_OK) and _filesystem(directory) not in _MEMORY_FILESYSTEMS:
+        if os.access(directory, os.W_OK) and not takes_memory(directory):
             return directory
     return None
+
+
+def takes_memory(directory: Path) -> bool:
+    """Say whether files there live in memory, as in a tmpfs."""
+    return _filesystem(directory) in _MEMORY_FILESYSTEMS
 
 
 def _filesystem(directory: Path) -> str:

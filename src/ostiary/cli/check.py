@@ -18,9 +18,9 @@ from typing import Final
 
 from rich.console import Console
 
-from ostiary.app import engine_of, homeserver_of, spool_directory
+from ostiary.app import engine_of, homeserver_of, spool_directory, takes_memory
 from ostiary.blob import Blob
-from ostiary.config.engines import ClamdSettings, EngineSettings, YaraSettings
+from ostiary.config.engines import ClamdSettings, EngineSettings, ScriptSettings, YaraSettings
 from ostiary.config.settings import Settings, effective_engines, inert
 from ostiary.engines.interface import Engine, Sample
 from ostiary.errors import ConfigError, OstiaryError
@@ -184,7 +184,7 @@ def _crowded() -> bytes:
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w") as archive:
         for number in range(_MANY):
-            archive.writestr(zipfile.ZipInfo(f"{number:x}"), b"")
+            archive.writestr(zipfile.ZipInfo(f"{number:x}"), b"x")
         archive.writestr("last", EICAR, zipfile.ZIP_DEFLATED)  # stored, it would be seen from outside
     return file.getvalue()
 
@@ -242,6 +242,10 @@ def _disk(settings: Settings) -> Finding:
         return Finding(Level.FAILED, "disk", str(error), "it must exist and be writable for the gateway")
     if directory is None:
         seen = "every temporary directory is a tmpfs: large files take memory"
+        return Finding(Level.WARNING, "disk", seen, "set scan.temp_directory to a folder on a disk")
+    scripted = any(isinstance(engine, ScriptSettings) for engine in effective_engines(settings))
+    if scripted and takes_memory(settings.scan.temp_directory):
+        seen = f"{settings.scan.temp_directory} is a tmpfs: the copies for scripts take memory"
         return Finding(Level.WARNING, "disk", seen, "set scan.temp_directory to a folder on a disk")
     free = shutil.disk_usage(directory).free
     if free < settings.limits.disk:

@@ -119,8 +119,16 @@ rule Ostiary_Office_RemoteObject
         reference = "https://nvd.nist.gov/vuln/detail/CVE-2021-40444"
         severity = "high"
     strings:
-        $object = /relationships\/oleObject["'][^<>]{0,500}Target\s{0,5}=\s{0,5}["'](mhtml:|https?:\/\/[^"'<>]{1,500}!["'])/ nocase
-        $target = /Target\s{0,5}=\s{0,5}["'](mhtml:|https?:\/\/[^"'<>]{1,500}!["'])[^<>]{0,500}relationships\/oleObject["']/ nocase
+        $tag = /<([a-z0-9_.-]{1,30}:)?Relationship\s/ nocase
+        $object = /relationships\/oleObject["']/ nocase
+        $target = /Target\s{0,5}=\s{0,5}["'](mhtml:|https?:\/\/[^"'<>]{1,500}!["'])/ nocase
     condition:
-        ($object or $target) and (uint32(0) == 0x04034B50 or uint16(0) == 0x3F3C)
+        $object and $target and (uint32(0) == 0x04034B50 or uint16(0) == 0x3F3C) and
+        for any i in (1..65536) : (
+            i <= #tag and
+            (
+                ($object in (@tag[i]..@tag[i + 1]) and $target in (@tag[i]..@tag[i + 1])) or
+                (i == #tag and $object in (@tag[i]..@tag[i] + 1200) and $target in (@tag[i]..@tag[i] + 1200))
+            )
+        )
 }

@@ -54,7 +54,7 @@ rule Ostiary_Pdf_AutoRun_JavaScript
     strings:
         $pdf = "%PDF-"
         $opens = /\/(O|#4[fF])(p|#70)(e|#65)(n|#6[eE])(A|#41)(c|#63)(t|#74)(i|#69)(o|#6[fF])(n|#6[eE])[\x00\t\n\x0c\r ]{0,20}<</
-        $page = /\/(A|#41){2}[\x00\t\n\x0c\r ]{0,20}<<[^>]{0,60}\/(O|#4[fF]|PO)[\x00\t\n\x0c\r ]{0,20}<</
+        $page = /\/(A|#41){2}[\x00\t\n\x0c\r ]{0,20}<<[^<>]{0,60}\/(O|#4[fF]|PO)[\x00\t\n\x0c\r ]{0,20}<</
         $refers = /\/(O|#4[fF])(p|#70)(e|#65)(n|#6[eE])(A|#41)(c|#63)(t|#74)(i|#69)(o|#6[fF])(n|#6[eE])[\x00\t\n\x0c\r ]{1,20}[0-9]{1,8}/
         // Starts at the last digit of the object's number.
         $object = /[0-9][\x00\t\n\x0c\r ]{1,5}[0-9]{1,5}[\x00\t\n\x0c\r ]{1,5}obj[\x00\t\n\x0c\r ]{0,20}<</
@@ -109,7 +109,7 @@ rule Ostiary_Pdf_Dropper_JavaScript
         severity = "high"
     strings:
         $pdf = "%PDF-"
-        $drop = /exportDataObject\s{0,20}\\?\(\s{0,20}\{[^}]{0,300}nLaunch\s{0,20}["']?\s{0,20}:\s{0,20}[12]/
+        $drop = /exportDataObject\s{0,20}\\?\(\s{0,20}\{[^{}]{0,300}nLaunch\s{0,20}["']?\s{0,20}:\s{0,20}[12]/
     condition:
         $pdf in (0..1019) and $drop
 }

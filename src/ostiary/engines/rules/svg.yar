@@ -16,7 +16,6 @@ private rule svg
         $comment_end = "-->" ascii wide
         $doctype = "<!DOCTYPE" ascii wide nocase
         $entity = "<!ENTITY" ascii wide
-        $instruction = /<\?[^>]{0,1000}<[a-z]/ ascii wide
         $page = /<(html|head|body|template|script|style|meta|link|div|span|section|main|article|nav|header|footer|table|form|button|title|img|ul|ol|p|a|h[1-6])[\s>\/]/ ascii wide nocase
     condition:
         $root and uint32be(0) != 0x3C3F7068 and
@@ -31,12 +30,16 @@ private rule svg
         (
             not $page in (0..@root[1]) or
             $entity in (0..@root[1]) or
-            $instruction in (0..@root[1]) or
             @comment[2001] < @root[1] or
             not for any i in (1..50) : (
                 i <= #page and @page[i] < @root[1] and
                 not for any j in (1..2000) : (
                     j <= #comment and @comment[j] < @page[i] and not $comment_end in (@comment[j] + 2..@page[i])
+                ) and
+                // A tag inside a processing instruction: <? before it, and no > between them.
+                not for any back in (2..1000) : (
+                    (uint16be(@page[i] - back) == 0x3C3F or uint32be(@page[i] - back) == 0x3C003F00) and
+                    for all k in (1..back) : (uint8(@page[i] - k) != 0x3E)
                 )
             )
         )
@@ -50,7 +53,7 @@ rule Ostiary_Svg_Script
         severity = "medium"
     strings:
         $script = /<([A-Za-z_][A-Za-z0-9_.-]{0,30}:)?script[\s>\/]/ ascii wide nocase
-        $stylesheet = /<\?xml-stylesheet\s[^>]{0,300}xslt?["'+]/ ascii wide
+        $stylesheet = /<\?xml-stylesheet\s[^<>]{0,300}xslt?["'+]/ ascii wide
     condition:
         any of them and svg
 }
@@ -106,7 +109,7 @@ rule Ostiary_Svg_HiddenMarkup
         reference = "https://www.w3.org/TR/xml/#sec-entexpand"
         severity = "medium"
     strings:
-        $entity = /<!ENTITY\s[^"']{1,200}("[^"]{0,3000}|'[^']{0,3000})&#(0{0,8}(60|6[5-9]|[78][0-9]|90|9[7-9]|1[01][0-9]|12[0-2])|x0{0,8}(3c|4[1-9a-f]|5[0-9a]|6[1-9a-f]|7[0-9a]));/ ascii wide nocase
+        $entity = /<!ENTITY\s[^<"']{1,200}("[^"]{0,3000}|'[^']{0,3000})&#(0{0,8}(60|6[5-9]|[78][0-9]|90|9[7-9]|1[01][0-9]|12[0-2])|x0{0,8}(3c|4[1-9a-f]|5[0-9a]|6[1-9a-f]|7[0-9a]));/ ascii wide nocase
     condition:
         $entity and svg
 }

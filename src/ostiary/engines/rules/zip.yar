@@ -42,20 +42,32 @@ rule Ostiary_Zip_Name_RightToLeft
         severity = "high"
     strings:
         $override = { E2 80 AE }
-        $program = /\.(exe|scr|com|pif|bat|cmd|cpl|hta|msi|lnk|vbs|vbe|wsf|jse|ps1)/ nocase
-        $script = ".js" nocase
     condition:
-        $override and ($program or $script) and
         for any back in (0..1000) : (
             for any before in (0..250) : (
                 with name = @override[#override - back] - before : (
                     (
                         uint32(name - 46) == 0x02014B50 and before < uint16(name - 18) and
-                        ($program at name + uint16(name - 18) - 4 or $script at name + uint16(name - 18) - 3)
+                        // The last four bytes in lower case: a program, or .js behind any letter.
+                        with ending = uint32be(name + uint16(name - 18) - 4) | 0x20202020 : (
+                            ending == 0x2E657865 or ending == 0x2E736372 or ending == 0x2E636F6D or
+                            ending == 0x2E706966 or ending == 0x2E626174 or ending == 0x2E636D64 or
+                            ending == 0x2E63706C or ending == 0x2E687461 or ending == 0x2E6D7369 or
+                            ending == 0x2E6C6E6B or ending == 0x2E766273 or ending == 0x2E766265 or
+                            ending == 0x2E777366 or ending == 0x2E6A7365 or ending == 0x2E707331 or
+                            ending & 0xFFFFFF == 0x2E6A73
+                        )
                     ) or
                     (
                         uint32(name - 30) == 0x04034B50 and before < uint16(name - 4) and
-                        ($program at name + uint16(name - 4) - 4 or $script at name + uint16(name - 4) - 3)
+                        with ending = uint32be(name + uint16(name - 4) - 4) | 0x20202020 : (
+                            ending == 0x2E657865 or ending == 0x2E736372 or ending == 0x2E636F6D or
+                            ending == 0x2E706966 or ending == 0x2E626174 or ending == 0x2E636D64 or
+                            ending == 0x2E63706C or ending == 0x2E687461 or ending == 0x2E6D7369 or
+                            ending == 0x2E6C6E6B or ending == 0x2E766273 or ending == 0x2E766265 or
+                            ending == 0x2E777366 or ending == 0x2E6A7365 or ending == 0x2E707331 or
+                            ending & 0xFFFFFF == 0x2E6A73
+                        )
                     )
                 )
             )
