@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Print the command of a Python >= 3.11 that can make virtual environments.
 #
-# $PYTHON comes first, then python3, then newer ones under their own names. On Debian and Ubuntu
+# $PYTHON if it is set, else python3, else newer ones under their own names. On Debian and Ubuntu
 # the venv module is a package of its own: root gets it installed, everybody else is told how.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -13,7 +13,12 @@ makes_venvs() { "$1" -c 'import ensurepip, venv' 2>/dev/null; }
 
 find_python() {
     local candidate
-    for candidate in ${PYTHON:+"$PYTHON"} python3 python3.13 python3.12 python3.11 python3.14; do
+    if [ -n "${PYTHON:-}" ]; then
+        new_enough "$PYTHON" || fail "PYTHON=$PYTHON is no Python 3.11 or newer."
+        echo "$PYTHON"
+        return
+    fi
+    for candidate in python3 python3.13 python3.12 python3.11 python3.14; do
         if new_enough "$candidate"; then
             echo "$candidate"
             return

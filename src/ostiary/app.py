@@ -10,14 +10,12 @@ import signal
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 import structlog
 from aiohttp import web
 
 from ostiary import __version__
-from ostiary.blob import anonymous_file
 from ostiary.budget import Budget, Spool
 from ostiary.config.engines import ClamdSettings, EngineSettings, ScriptSettings, YaraSettings
 from ostiary.config.operations import MetricsSettings
@@ -37,6 +35,7 @@ from ostiary.metrics import Metrics
 from ostiary.model import Cause
 from ostiary.policy import Rules
 from ostiary.secret_file import load_secret
+from ostiary.spool_directory import spool_directory
 from ostiary.web.health import Health, State
 from ostiary.web.http_server import HttpServer
 from ostiary.web.metrics_page import MetricsPage
@@ -55,8 +54,6 @@ SPARE_CONNECTIONS: Final = 256
 """Connections beyond `limits.requests` that may be open, idle or waiting for their turn."""
 
 _MOST_DESCRIPTORS: Final = 1 << 16
-
-_MEMORY_FILESYSTEMS: Final = frozenset({"tmpfs", "ramfs", "devtmpfs"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,40 +212,6 @@ def _spool(settings: Settings, wait: float | None) -> Spool:
         log.warning("spooled files take memory", reason="every temporary directory is a tmpfs")
         return Spool(settings.scan.temp_directory, memory, memory)
     return Spool(directory, memory, Budget("disk", limits.disk, wait))
-
-
-def spool_directory(configured: Path) -> Path | None:
-    """Return where large files go: the configured directory, unless it is made of memory.
-
-    `/tmp` is a tmpfs on many machines: files there count as memory, which `limits.memory` bounds;
-    then `/var/tmp` is used. None if that is no disk either. ConfigError if the configured one is
-    of no use at all.
-    """
-    try:
-        os.close(anonymous_file(configured))
-    except OSError as error:
-        raise ConfigError(f"scan.temp_directory: {configured} can't be used: {error.strerror}") from None
-    fallback = Path("/var/tmp")  # noqa: S108  (anonymous files only)
-    for directory in (configured, fallback):
-        if os.access(directory, os.W_OK) and not takes_memory(directory):
-            return directory
-    return None
-
-
-def takes_memory(directory: Path) -> bool:
-    """Say whether files there live in memory, as in a tmpfs."""
-    return _filesystem(directory) in _MEMORY_FILESYSTEMS
-
-
-def _filesystem(directory: Path) -> str:
-    """Return the type of the filesystem that a directory is on, by the longest mount point above it."""
-    real = directory.resolve()
-    best, kind = "", ""
-    for line in Path("/proc/self/mounts").read_text(encoding="utf-8", errors="replace").splitlines():
-        _, mount, mount_kind, *_ = line.split(" ")
-        if real.is_relative_to(mount) and len(mount) >= len(best):
-            best, kind = mount, mount_kind
-    return kind
 
 
 def _watch(metrics: Metrics, requests: Budget, spool: Spool) -> None:

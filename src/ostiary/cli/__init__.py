@@ -13,13 +13,14 @@ from collections.abc import Coroutine
 from pathlib import Path
 from typing import Annotated, Any, Final, NoReturn, TypeVar
 
+import structlog
 import typer
 import uvloop
 
 from ostiary import __version__, app
-from ostiary.cli.check import Examination, check_everything
+from ostiary.cli.check import Examination, Finding, Level, check_everything
 from ostiary.cli.scan import ScanOptions, scan_targets
-from ostiary.config.load import load
+from ostiary.config.load import load, source
 from ostiary.config.schema import json_schema
 from ostiary.config.settings import Settings
 from ostiary.errors import ConfigError, OstiaryError
@@ -72,6 +73,7 @@ def serve(config: Config = None) -> None:
     """Run the gateway until SIGTERM; requests in flight then end."""
     settings = _settings(config)
     configure(settings.log.level, settings.log.format)
+    structlog.get_logger().info("configuration", source=source(config, os.environ))
     _run(app.serve(settings))
 
 
@@ -109,6 +111,7 @@ def check(config: Config = None, as_json: AsJson = False) -> None:  # noqa: FBT0
     settings = _settings(config)
     configure("error", settings.log.format)
     examination = Examination(as_json=as_json)
+    examination.show(Finding(Level.OK, "config", source(config, os.environ)))
     _run(_until_signalled(check_everything(settings, examination.show)))
     raise typer.Exit(examination.close())
 

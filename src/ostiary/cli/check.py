@@ -18,7 +18,7 @@ from typing import Final
 
 from rich.console import Console
 
-from ostiary.app import engine_of, homeserver_of, spool_directory, takes_memory
+from ostiary.app import engine_of, homeserver_of
 from ostiary.blob import Blob
 from ostiary.config.engines import ClamdSettings, EngineSettings, ScriptSettings, YaraSettings
 from ostiary.config.settings import Settings, effective_engines, inert
@@ -28,6 +28,7 @@ from ostiary.inspection import Station, inspect
 from ostiary.matrix.envelope import Envelope
 from ostiary.model import Clean, Infected, Unscannable
 from ostiary.secret_file import read_secret, readable_by_others
+from ostiary.spool_directory import spool_directory, takes_memory
 
 EICAR: Final = b"X5O!P%@AP[4\\PZX54(P^)7CC)7}$" + b"EICAR-STANDARD-ANTIVIRUS-TEST-FILE!$H+H*"
 """The test file that every antivirus finds, in two halves so that none finds this source."""

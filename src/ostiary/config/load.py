@@ -49,6 +49,14 @@ def load(path: Path | None, environ: Mapping[str, str]) -> Settings:
     raise ConfigError(_message(problems))
 
 
+def source(path: Path | None, environ: Mapping[str, str]) -> str:
+    """Say which file `load` reads; ConfigError as there."""
+    name, data = _find(path, environ)
+    if data or path or environ.get(VARIABLE):
+        return name
+    return f"no file ({' and '.join(map(str, DEFAULT_FILES))} are not there): defaults and environment"
+
+
 def _message(problems: list[Problem]) -> str:
     """Return one line a problem: the file's in the order of its lines, then the variables'."""
     ordered = sorted(problems, key=lambda problem: (not problem.place.line, problem.place))

@@ -6,7 +6,9 @@ control characters, whatever the homeserver wrote.
 """
 
 import asyncio
+import errno
 import json
+import os
 import re
 from collections.abc import AsyncIterator
 from typing import Final
@@ -108,7 +110,7 @@ async def refusal(
     return HomeserverRefusalError(
         response.status,
         errcode if isinstance(errcode, str) and _ERRCODE.fullmatch(errcode) else "M_UNKNOWN",
-        _readable(error) if isinstance(error, str) else "no reason given",
+        _readable(error) if isinstance(error, str) else "and not as a Matrix server does",
         soft_logout=soft_logout if isinstance(soft_logout, bool) else None,
         retry_after_ms=_wait(said.get("retry_after_ms")),
         retry_after=retry_after if _SECONDS.fullmatch(retry_after) else None,
@@ -128,6 +130,8 @@ def _readable(text: str) -> str:
 
 def name_of(error: BaseException) -> str:
     """Name an error of the HTTP client without its URL or headers."""
+    if isinstance(error, OSError) and error.errno and error.errno in errno.errorcode:
+        return os.strerror(error.errno)
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     return type(error).__name__

@@ -29,7 +29,8 @@ rule Ostiary_Pdf_Launch
             for any i in (1..50) : (
                 i <= #opens and
                 for any further in (12..400) : (
-                    $launch at @opens[i] + further and not $close in (@opens[i]..@opens[i] + further)
+                    uint8(@opens[i] + further) == 0x2F and $launch at @opens[i] + further and
+                    not $close in (@opens[i]..@opens[i] + further)
                 )
             ) or
             #launch > 5000 or
@@ -71,7 +72,7 @@ rule Ostiary_Pdf_AutoRun_JavaScript
                 for any i in (1..1000) : (
                     i <= # and (not $print in (@[i]..@[i] + 500) or $next in (@[i]..@[i] + 1000)) and
                     for any further in (5..300) : (
-                        ($script at @[i] + further or $source at @[i] + further) and
+                        uint8(@[i] + further) == 0x2F and ($script at @[i] + further or $source at @[i] + further) and
                         not $close in (@[i]..@[i] + further)
                     )
                 )
@@ -91,7 +92,9 @@ rule Ostiary_Pdf_AutoRun_JavaScript
                         (
                             not $print in (@object[j]..@object[j] + 500) or $next in (@object[j]..@object[j] + 1000)
                         ) and
+                        ($script in (@object[j]..@object[j] + 300) or $source in (@object[j]..@object[j] + 300)) and
                         for any further in (5..300) : (
+                            uint8(@object[j] + further) == 0x2F and
                             ($script at @object[j] + further or $source at @object[j] + further) and
                             not $close in (@object[j]..@object[j] + further)
                         )
