@@ -63,6 +63,10 @@ NEGATIVE: Final[Mapping[str, Sequence[Builder]]] = {
             b'<?xml version="1.0"?><Relationship Target="https://intranet.example/letter.dotx" '
             b'Type="http://schemas.openxmlformats.org/officeDocument/2006/relationships/attachedTemplate"/>'
         ),
+        lambda: (
+            b'<?xml version="1.0"?><Relationship Type="relationships/oleObject" Target="embeddings/a.bin"/>'
+            b'<Relationship Type="relationships/hyperlink" Target="https://intranet.example/news!"/>'
+        ),
     ],
     "Ostiary_Pdf_Launch": [
         form,
@@ -90,7 +94,12 @@ NEGATIVE: Final[Mapping[str, Sequence[Builder]]] = {
         a_pdf(b"", b"<< /Type /Filespec /F (invoice.xml) /EF << /F 5 0 R >> >>", stream(b"x")),
         a_pdf(b"", b"<< /F (remote.exe.pdf) /S /GoToR >>"),
     ],
-    "Ostiary_Svg_Script": [a_svg(DIAGRAM), PAGE.encode, lambda: b"see " + svg("<script>x</script>")],
+    "Ostiary_Svg_Script": [
+        a_svg(DIAGRAM),
+        PAGE.encode,
+        lambda: b"see " + svg("<script>x</script>"),
+        lambda: b"<!DOCTYPE html><html><?php echo '<p>' ?>" + svg("<script>x</script>"),
+    ],
     "Ostiary_Svg_EventHandler": [a_svg(DIAGRAM), PAGE.encode, a_svg(attributes='data-onload="x" one="x"')],
     "Ostiary_Svg_ScriptUrl": [
         a_svg(DIAGRAM),

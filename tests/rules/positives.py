@@ -90,6 +90,11 @@ POSITIVE: Final[Mapping[str, Sequence[Builder]]] = {
             b'<?xml version="1.0"?><Relationship Target="https://192.0.2.1/a.html!" TargetMode="External" '
             b'Type="http://schemas.openxmlformats.org/officeDocument/2006/relationships/oleObject"/>'
         ),
+        lambda: (
+            b'<?xml version="1.0"?><r:Relationship Target="styles.xml"/>'
+            b'<r:Relationship\nType="relationships/oleObject" Target="https://192.0.2.1/a.html!"/>'
+            b'<r:Relationship Target="theme.xml"/>'
+        ),
     ],
     "Ostiary_Pdf_Launch": [
         a_pdf(b"/OpenAction << /Type /Action /S /Launch /F (notes.doc) >>"),
@@ -123,6 +128,8 @@ POSITIVE: Final[Mapping[str, Sequence[Builder]]] = {
         a_svg("<script>x</script>", prolog="<!-- <html><body> -->"),
         lambda: svg("<script>x</script>", prolog='<!DOCTYPE svg [<!ENTITY a "<html>">]>'),
         lambda: svg("<script>x</script>", prolog="<?pi <html >?>"),
+        lambda: svg("<script>x</script>", prolog="<?pi < <<html >?><!-- <p > --><?pi <p ?>"),
+        lambda: svg_text("<script>x</script>", prolog="<?pi <html >?>").encode("utf-16"),
         lambda: svg("<script>x</script>", prolog="<!--x-->" * 300 + "<!-- <html> -->"),
         lambda: svg("<script>x</script>", prolog="<!--x-->" * 3000 + "<!-- <html> -->"),
         lambda: b"<s:svg xmlns:s='http://www.w3.org/2000/svg'><s:script/></s:svg>",

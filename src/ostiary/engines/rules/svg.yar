@@ -3,8 +3,8 @@
 
   Plain and UTF-16 text; gzip (svgz) is not unpacked. The root element has to be svg: a web page
   with a drawing and a script is an ordinary web page. What stands before the first <svg is
-  taken for a page when it holds a start tag of one outside a comment; a document type with
-  entities, or a processing instruction with tags in it (but not PHP), makes it SVG again.
+  taken for a page when it holds a start tag of one outside a comment and outside a processing
+  instruction; a document type with entities makes it SVG again. A file that starts as PHP is none.
 */
 
 private rule svg

@@ -16,9 +16,10 @@ rule Ostiary_Zip_Name_DoubleExtension
         reference = "https://attack.mitre.org/techniques/T1036/007/"
         severity = "high"
     strings:
-        $program = /\.(jpe?g|png|gif|bmp|webp|heic|tiff?|pdf|docx?|xlsx?|pptx?|rtf|odt|ods|txt|mp3|mp4|avi|mov)(\x20|_|\xC2\xA0|\xE2\x80[\x80-\x8F\xAF]|\xE2\xA0\x80|\xE3\x80\x80){0,120}\.(exe|scr|com|pif|bat|cmd|cpl|hta|msi|lnk|vbs|vbe|wsf|ps1)/ nocase
+        // Longer gaps are those of $spaces, whatever stands before them.
+        $program = /\.(jpe?g|png|gif|bmp|webp|heic|tiff?|pdf|docx?|xlsx?|pptx?|rtf|odt|ods|txt|mp3|mp4|avi|mov)(\x20|_|\xC2\xA0|\xE2\x80[\x80-\x8F\xAF]|\xE2\xA0\x80|\xE3\x80\x80){0,11}\.(exe|scr|com|pif|bat|cmd|cpl|hta|msi|lnk|vbs|vbe|wsf|ps1)/ nocase
         $script = /\.(pdf|docx|xlsx|pptx|rtf|jpe?g)(\x20|_|\xC2\xA0|\xE2\x80[\x80-\x8F\xAF]|\xE2\xA0\x80|\xE3\x80\x80){0,120}\.js/ nocase
-        $encoded = /\.(pdf|docx?|xlsx?|pptx?|rtf|txt|jpe?g|png|gif)(\x20|_|\xC2\xA0|\xE2\x80[\x80-\x8F\xAF]|\xE2\xA0\x80|\xE3\x80\x80){0,120}\.jse/ nocase
+        $encoded = /\.(pdf|docx?|xlsx?|pptx?|rtf|txt|jpe?g|png|gif)(\x20|_|\xC2\xA0|\xE2\x80[\x80-\x8F\xAF]|\xE2\xA0\x80|\xE3\x80\x80){0,11}\.jse/ nocase
         $spaces = /(\x20|\xC2\xA0|\xE2\x80[\x80-\x8F\xAF]|\xE2\xA0\x80|\xE3\x80\x80){12}\.(exe|scr|com|pif|bat|cmd|cpl|hta|msi|lnk|vbs|vbe|wsf|jse|ps1)/ nocase
     condition:
         for any of them : (
