@@ -115,7 +115,7 @@ def _judge(rows: Sequence[Row], stage: Stage) -> None:
 
 
 def _invite(stage: Stage, bag: Mailbag, screen: Screen) -> None:
-    screen.say("\nTo try it by hand: make demo KEEP=1. Everything then stays up. One curl line, as it was this time:")
+    screen.say("\nTo try it by hand: make demo KEEP=1. Everything then stays up. A curl line, as it was now:")
     screen.line(f"  {by_hand.scan_line(stage, bag)}")
 
 
