@@ -129,8 +129,8 @@ def _stay(stage: Stage, bag: Mailbag, place: Place, screen: Screen) -> None:
     screen.heading("Where things are")
     for text in by_hand.places(stage, place.folder):
         screen.line(text)
-    screen.heading("Ctrl-C ends it and removes everything.")
     try:
+        screen.heading("Ctrl-C ends it and removes everything.")
         while True:
             stage.check_alive()
             time.sleep(0.5)

@@ -5,11 +5,15 @@ things hide them in their `repr`; file content is never logged at all.
 """
 
 import logging
+import os
 import sys
 from contextlib import suppress
-from typing import Literal
+from typing import Final, Literal
 
 import structlog
+
+
+_STANDARD_ERROR: Final = 2
 
 
 class _StandardError:
@@ -21,9 +25,11 @@ class _StandardError:
     def __init__(self, *_: object) -> None: ...
 
     def msg(self, line: str) -> None:
-        """Write one line."""
-        with suppress(OSError, ValueError):
-            print(line, file=sys.stderr, flush=True)  # noqa: T201
+        """Write one line, unbuffered: what a buffer can't get rid of would spoil the exit code."""
+        data = f"{line}\n".encode(errors="backslashreplace")
+        with suppress(OSError):
+            while data:
+                data = data[os.write(_STANDARD_ERROR, data) :]
 
     debug = info = warning = error = exception = critical = msg
 
