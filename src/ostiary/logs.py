@@ -12,7 +12,6 @@ from typing import Final, Literal
 
 import structlog
 
-
 _STANDARD_ERROR: Final = 2
 
 
