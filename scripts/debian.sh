@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Have the Debian packages of the tests: the real clamd and its sample files.
+# Have the Debian packages of the tests: the real clamd, its sample files, and curl.
 #
 # Nothing happens where they are already there. Without root or sudo, or on another system, it
 # says what is missing and how to get it, and succeeds: the tests that need it are then skipped,
@@ -11,6 +11,7 @@ cd "$(dirname "$0")/.."
 missing=()
 PATH="$PATH:/usr/sbin" command -v clamd >/dev/null || missing+=(clamav-daemon)
 [ -d /usr/share/clamav-testfiles ] || missing+=(clamav-testfiles)
+command -v curl >/dev/null || missing+=(curl)
 if ((${#missing[@]} == 0)); then exit 0; fi
 
 fate=$([ -n "${CI:-}" ] && echo 'will fail' || echo 'are skipped')

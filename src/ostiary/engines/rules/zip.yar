@@ -44,6 +44,7 @@ rule Ostiary_Zip_Name_RightToLeft
     strings:
         $override = { E2 80 AE }
     condition:
+        $override and
         for any back in (0..1000) : (
             for any before in (0..250) : (
                 with name = @override[#override - back] - before : (
