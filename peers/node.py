@@ -15,7 +15,6 @@ import shutil
 import subprocess
 import tempfile
 from pathlib import Path
-from types import TracebackType
 from typing import IO, Any, Final, Self
 
 from peers.processes import PeerError
@@ -70,12 +69,7 @@ class NodePeer:
         )
         return self
 
-    def __exit__(
-        self,
-        _type: type[BaseException] | None,
-        _value: BaseException | None,
-        _traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         child, self._child = self._child, None
         if child is not None:
             try:

@@ -99,7 +99,7 @@ async def parts(settings: Settings, *, patient: bool = False) -> AsyncIterator[P
 
 
 async def serve(settings: Settings) -> None:
-    """Serve until SIGTERM or SIGINT, then let the requests in flight end."""
+    """Serve until SIGTERM, SIGINT or SIGHUP, then let the requests in flight end."""
     if settings.download.base_homeserver_url is None:
         raise ConfigError("download.base_homeserver_url is missing: write where the homeserver is")
     _prepare_process()

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from ostiary import cli as commands
 from ostiary.cli.results import Scanned
 from ostiary.cli.scan import _expanded
 from peers.clamd import Clamd
@@ -150,6 +151,20 @@ def test_output_that_nobody_takes_is_no_verdict(tmp_path: Path, files: Path) -> 
         )
     assert done.returncode == 2
     assert b"Traceback" not in done.stderr
+
+
+def test_a_bug_is_no_verdict(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
+    """What nobody foresaw ends `scan` with 2, whose meaning is "could not", and never with 1."""
+
+    async def broken(*_: object) -> int:
+        raise ExceptionGroup("many", [RuntimeError("a bug")])
+
+    monkeypatch.setattr(commands, "scan_targets", broken)
+    monkeypatch.setattr(os, "dup2", lambda *_: None)  # this process still wants its standard output
+    with pytest.raises(SystemExit) as ended:
+        commands.cli(["scan", "x"])
+    assert ended.value.code == 2
+    assert "a bug" in capfd.readouterr().err
 
 
 def test_closed_standard_descriptors_do_no_harm(files: Path) -> None:

@@ -9,6 +9,7 @@ import json
 import os
 import signal
 import sys
+import traceback
 from collections.abc import Coroutine
 from pathlib import Path
 from typing import Annotated, Any, Final, NoReturn, TypeVar
@@ -177,19 +178,21 @@ def _run(work: Coroutine[Any, Any, T], exit_code: int = 1) -> T:
         _fail(str(error), exit_code)
     except (KeyboardInterrupt, asyncio.CancelledError):
         raise typer.Exit(130) from None
-    except BaseExceptionGroup as group:
-        outputs, others = group.split(OSError)
-        if others is not None:
-            raise
-        _cut_off(outputs, exit_code)
-    except OSError as error:
-        _cut_off(error, exit_code)
+    except Exception as error:  # noqa: BLE001  (a bug must not look like a verdict)
+        _give_up(error, exit_code)
 
 
-def _cut_off(error: object, exit_code: int) -> NoReturn:
-    """End where our output is not taken any more, as under `| head`; nothing is to be flushed at exit."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    _fail(f"the output could not be written: {error}", exit_code)
+def _give_up(error: Exception, exit_code: int) -> NoReturn:
+    """End after what nobody foresaw: where it is no bug of ours, as under `| head`, without a traceback.
+
+    The exit code is the command's own for "could not": a bug must not pass for a verdict.
+    """
+    while isinstance(error, ExceptionGroup):
+        error = error.exceptions[0]
+    if not isinstance(error, OSError):
+        traceback.print_exception(error)
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nothing can fail at the exit any more
+    _fail(f"stopped: {error}", exit_code)
 
 
 def _fail(text: str, exit_code: int = 1) -> NoReturn:
