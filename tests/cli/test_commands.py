@@ -160,6 +160,7 @@ def test_a_bug_is_no_verdict(monkeypatch: pytest.MonkeyPatch, capfd: pytest.Capt
         raise ExceptionGroup("many", [RuntimeError("a bug")])
 
     monkeypatch.setattr(commands, "scan_targets", broken)
+    monkeypatch.setattr(commands, "configure", lambda *_: None)  # and the other tests their logging
     monkeypatch.setattr(os, "dup2", lambda *_: None)  # this process still wants its standard output
     with pytest.raises(SystemExit) as ended:
         commands.cli(["scan", "x"])
