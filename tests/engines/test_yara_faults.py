@@ -126,7 +126,7 @@ async def test_a_process_that_dies_is_an_error(rules: Path) -> None:
     async with running(rules, concurrency=1) as engine:
         (process,) = children()
         os.kill(process, signal.SIGKILL)
-        os.waitid(os.P_PID, process, os.WEXITED | os.WNOWAIT)
+        await asyncio.to_thread(os.waitid, os.P_PID, process, os.WEXITED | os.WNOWAIT)
         assert await judge(engine, Blob.of(b"x")) == Clean()
         assert children() != [process]
         async with asyncio.TaskGroup() as group:
