@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import structlog
 
-from ostiary.engines.interface import Engine, Sample
+from ostiary.engines.interface import Engine, Sample, Statement
 from ostiary.errors import EngineError
 from ostiary.model import Cause, Finding, Report, Unscannable
 
@@ -34,20 +34,27 @@ async def inspect(sample: Sample, stations: Sequence[Station], timeout: float) -
             group.create_task(_ask(station, sample, min(station.timeout, timeout))) for station in stations
         ]
     return tuple(
-        Report(station.engine.name, task.result(), station.required, station.shadow)
-        for station, task in zip(stations, tasks, strict=True)
+        _report(station, task.result()) for station, task in zip(stations, tasks, strict=True)
     )
 
 
-async def _ask(station: Station, sample: Sample, seconds: float) -> Finding:
+def _report(station: Station, said: Statement | Unscannable) -> Report:
+    """Weigh what was said; what an engine did not say has no version, and will be asked again."""
+    name, required, shadow = station.engine.name, station.required, station.shadow
+    if isinstance(said, Statement):
+        return Report(name, said.finding, required, shadow, said.version, said.lasting)
+    return Report(name, said, required, shadow, lasting=False)
+
+
+async def _ask(station: Station, sample: Sample, seconds: float) -> Statement | Unscannable:
     name = station.engine.name
     deadline = asyncio.timeout(seconds)
     try:
         async with deadline:
-            finding: object = await station.engine.inspect(sample)
-        if isinstance(finding, Finding):
-            return finding
-        log.error("bug in an engine", engine=name, error=f"its finding is a {type(finding).__name__}")
+            said: object = await station.engine.inspect(sample)
+        if isinstance(said, Statement) and isinstance(said.finding, Finding):
+            return said
+        log.error("bug in an engine", engine=name, error=f"its finding is a {_kind(said)}")
     except EngineError as error:
         log.warning("engine error", engine=name, error=str(error))
     except (KeyboardInterrupt, SystemExit):
@@ -59,6 +66,10 @@ async def _ask(station: Station, sample: Sample, seconds: float) -> Finding:
             return Unscannable(Cause.TIMEOUT, f"{name} did not answer within {seconds:g} s")
         log.exception("bug in an engine", engine=name)
     return Unscannable(Cause.ERROR, f"{name} could not scan it")
+
+
+def _kind(said: object) -> str:
+    return type(said.finding if isinstance(said, Statement) else said).__name__
 
 
 def _cancelled_from_outside() -> bool:

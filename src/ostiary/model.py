@@ -133,12 +133,18 @@ def name_of(finding: Finding) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """One engine's finding, with the weight the operator gave that engine."""
+    """One engine's finding, with the weight the operator gave that engine.
+
+    `version` is what of the engine made it, "" where the engine did not get to say anything.
+    `lasting` is False where the finding holds for this one time.
+    """
 
     engine: str
     finding: Finding
     required: bool = True
     shadow: bool = False
+    version: str = ""
+    lasting: bool = True
 
 
 class Result(StrEnum):

@@ -27,7 +27,7 @@ async def engine_at(*addresses: str, concurrency: int = 8) -> AsyncIterator[Clam
 
 async def inspect(engine: ClamdEngine, blob: Blob) -> Finding:
     """Have the engine inspect the blob, which stays open."""
-    return await engine.inspect(Sample(blob, "application/octet-stream"))
+    return (await engine.inspect(Sample(blob, "application/octet-stream"))).finding
 
 
 async def judge(engine: ClamdEngine, data: bytes = b"x") -> Finding:

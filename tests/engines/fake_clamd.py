@@ -28,6 +28,8 @@ class Connection:
         self._connection = connection
         self._stopping = stopping
         self._buffer = b""
+        self._versions = 0  # answered here, so that scripts speak of scans alone
+        self.tells_version = True
 
     def command(self) -> bytes:
         """Return the next command up to its NUL, b"" at the client's end; descriptors are dropped."""
@@ -37,6 +39,10 @@ class Connection:
                 return b""
             self._buffer += more
         command, _, self._buffer = self._buffer.partition(b"\0")
+        if command == b"zVERSION" and self.tells_version:
+            self._versions += 1
+            self._connection.sendall(b"%d: ClamAV 1.4.6\0" % self._versions)
+            return self.command()
         return command
 
     def scan_command(self) -> bytes:
@@ -62,7 +68,10 @@ class Connection:
         return data
 
     def send(self, data: bytes) -> None:
-        """Send all of it."""
+        """Send all of it; a number in front counts the answers that the script knows of."""
+        number, colon, rest = data.partition(b": ")
+        if colon and number.isdigit():
+            data = b"%d: %s" % (int(number) + self._versions, rest)
         self._connection.sendall(data)
 
     def reset(self) -> None:
@@ -93,10 +102,14 @@ class Connection:
 Behaviour = Callable[[Connection], None]
 
 
-def replying(*replies: bytes) -> Behaviour:
-    """Return the behaviour that answers the n-th command with the n-th of the replies, then ends."""
+def replying(*replies: bytes, tells_version: bool = True) -> Behaviour:
+    """Return the behaviour that answers the n-th command with the n-th of the replies, then ends.
+
+    VERSION is answered as it should be, without `tells_version` by the script like all commands.
+    """
 
     def behave(connection: Connection) -> None:
+        connection.tells_version = tells_version
         for reply in replies:
             if not connection.scan_command():
                 return
@@ -108,6 +121,7 @@ def replying(*replies: bytes) -> Behaviour:
 def well_behaved(connection: Connection) -> None:
     """Call every file clean, as clamd does."""
     number = 0
+    connection.tells_version = False
     while command := connection.scan_command():
         number += 1
         subject = b"fd[9]" if command == b"zFILDES" else b"stream"

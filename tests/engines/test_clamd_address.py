@@ -109,8 +109,10 @@ def test_a_full_queue_is_waited_for(run: LoopRunner, tmp_path: Path) -> None:
         served, _ = await asyncio.to_thread(listener.accept)
         with served:
             served.settimeout(5)
-            assert await asyncio.to_thread(served.recv, 100) == b"zIDSESSION\0zFILDES\0\0"
-            served.sendall(b"1: fd[9]: OK\0")
+            assert await asyncio.to_thread(served.recv, 100) == b"zIDSESSION\0zVERSION\0"
+            served.sendall(b"1: ClamAV 1.4.6\0")
+            assert await asyncio.to_thread(served.recv, 100) == b"zFILDES\0\0"
+            served.sendall(b"2: fd[9]: OK\0")
             assert await scan == Clean()
             await patient.close()
 
@@ -144,7 +146,9 @@ def test_ipv6(run: LoopRunner) -> None:
         served, _ = await asyncio.to_thread(listener.accept)
         with served:
             assert await asyncio.to_thread(served.recv, 100)
-            served.sendall(b"1: stream: OK\0")
+            served.sendall(b"1: ClamAV 1.4.6\0")
+            assert await asyncio.to_thread(served.recv, 100)
+            served.sendall(b"2: stream: OK\0")
             assert await scan == Clean()
             await engine.close()
 

@@ -224,7 +224,7 @@ def test_no_version(run: LoopRunner) -> None:
             with pytest.raises(EngineError, match="does not have"):
                 await engine.version()
 
-    with FakeClamd(replying(b"1: PONG\0")) as fake:
+    with FakeClamd(replying(b"1: PONG\0", tells_version=False)) as fake:
         run(body(fake))
 
 
@@ -233,15 +233,15 @@ def test_versions_and_findings_are_not_mixed_up(run: LoopRunner, monkeypatch: py
 
     async def body(fake: FakeClamd) -> None:
         async with engine_at(fake.address) as engine:
+            monkeypatch.setitem(ANSWERS, "FILDES", version)
             with pytest.raises(EngineError, match="version"):
                 await judge(engine)
+            monkeypatch.setitem(ANSWERS, "VERSION", fildes)
             with pytest.raises(EngineError, match="version"):
                 await engine.version()
 
     fildes, version = ANSWERS["FILDES"], ANSWERS["VERSION"]
-    monkeypatch.setitem(ANSWERS, "FILDES", version)
-    monkeypatch.setitem(ANSWERS, "VERSION", fildes)
-    with FakeClamd(replying(b"1: ClamAV 1.4.6\0"), replying(CLEAN)) as fake:
+    with FakeClamd(replying(b"1: ClamAV 1.4.6\0"), replying(CLEAN, tells_version=False)) as fake:
         run(body(fake))
 
 

@@ -63,7 +63,7 @@ async def inspect(engine: ScriptEngine, data: bytes = SMALL) -> Finding:
     await engine.start()
     try:
         with Blob.of(data) as blob:
-            return await engine.inspect(Sample(blob, "text/plain"))
+            return (await engine.inspect(Sample(blob, "text/plain"))).finding
     finally:
         await engine.close()
 
@@ -134,7 +134,7 @@ def test_the_copy_is_exact(bench: Bench, run: LoopRunner, data: bytes) -> None:
             await writer.add(data)
             blob = await writer.finish()
         with blob:
-            finding = await engine.inspect(Sample(blob, "x/y"))
+            finding = (await engine.inspect(Sample(blob, "x/y"))).finding
         await engine.close()
         return finding
 
@@ -299,7 +299,7 @@ def test_what_breaks_while_it_runs(bench: Bench, run: LoopRunner, change: Callab
         engine = bench.engine()
         await engine.start()
         with Blob.of(SMALL) as blob:
-            assert await engine.inspect(Sample(blob, "x/y")) == Clean()
+            assert (await engine.inspect(Sample(blob, "x/y"))).finding == Clean()
             change(bench)
             with pytest.raises(EngineError):
                 await engine.inspect(Sample(blob, "x/y"))
@@ -337,7 +337,7 @@ def test_before_and_after(bench: Bench, run: LoopRunner) -> None:
             with pytest.raises(EngineError, match="not running"):
                 await engine.inspect(Sample(blob, "x/y"))
             await engine.start()
-            assert await engine.inspect(Sample(blob, "x/y")) == Clean()
+            assert (await engine.inspect(Sample(blob, "x/y"))).finding == Clean()
             await engine.close()
             await engine.close()
             with pytest.raises(EngineError, match="not running"):

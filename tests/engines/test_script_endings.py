@@ -95,11 +95,11 @@ def test_cancelled_anywhere_nothing_stays(tmp_path: Path, run: LoopRunner) -> No
     async def everywhere() -> int:
         engine = engine_of(script(tmp_path, "#!/bin/sh\nexit 0\n"), tmp_path / "temp")
         await engine.start()
-        assert await engine.inspect(SAMPLE) == Clean()
+        assert (await engine.inspect(SAMPLE)).finding == Clean()
         descriptors = open_descriptors()
 
         async def once() -> None:
-            assert await engine.inspect(SAMPLE) == Clean()
+            assert (await engine.inspect(SAMPLE)).finding == Clean()
 
         async def check() -> None:
             assert list((tmp_path / "temp").glob("*/*")) == []
@@ -146,7 +146,7 @@ def test_waiting_for_a_turn_can_be_cancelled(tmp_path: Path, run: LoopRunner) ->
         await asyncio.sleep(0.05)
         second.cancel()
         (tmp_path / "go").touch()
-        assert await first == await third == Clean()
+        assert (await first).finding == (await third).finding == Clean()
         assert second.cancelled()
         await engine.close()
 
@@ -230,7 +230,7 @@ def test_gateways_that_start_together(tmp_path: Path, run: LoopRunner) -> None:
                 group.create_task(engine.start())
         assert len(list(temp.iterdir())) == 20
         for engine in engines:
-            assert await engine.inspect(SAMPLE) == Clean()
+            assert (await engine.inspect(SAMPLE)).finding == Clean()
             await engine.close()
         assert list(temp.iterdir()) == []
 

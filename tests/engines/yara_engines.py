@@ -44,7 +44,7 @@ async def running(*rules: str | Path, concurrency: int = 2, timeout: float = 30)
 async def judge(engine: YaraEngine, blob: Blob) -> Finding:
     """Have the engine inspect the blob and close it."""
     with blob:
-        return await engine.inspect(Sample(blob, "application/octet-stream"))
+        return (await engine.inspect(Sample(blob, "application/octet-stream"))).finding
 
 
 def children() -> list[int]:

@@ -14,7 +14,7 @@ from typing import Any, Self, TypeVar
 
 from ostiary.budget import Budget, Spool
 from ostiary.engines.filetype import TypeDetector
-from ostiary.engines.interface import Sample
+from ostiary.engines.interface import Sample, Statement
 from ostiary.gateway import Bounds, Gateway, Outcome
 from ostiary.inspection import Station
 from ostiary.metrics import Metrics
@@ -40,11 +40,12 @@ class ScriptedEngine:
         self.arrived = asyncio.Event()
         self.cancelled = 0
         self._script = script
+        self.release = "1"
 
     async def start(self) -> None:
         """Do nothing."""
 
-    async def inspect(self, sample: Sample) -> Finding:
+    async def inspect(self, sample: Sample) -> Statement:
         """Read the whole sample, then follow the script; clean without one."""
         data = b"".join([chunk async for chunk in sample.blob.chunks()])
         self.seen.append((data, sample.detected_type))
@@ -52,16 +53,20 @@ class ScriptedEngine:
         try:
             if self._script is None:
                 await asyncio.sleep(0)
-                return Clean()
+                return Statement(Clean(), self.release)
             finding: Finding = await self._script(sample)
         except asyncio.CancelledError:
             self.cancelled += 1
             raise
-        return finding
+        return Statement(finding, self.release)
 
     async def version(self) -> str:
-        """Return a version that never changes."""
-        return "1"
+        """Return the version that decides now."""
+        return self.release
+
+    async def versions(self) -> frozenset[str]:
+        """Return that version alone."""
+        return frozenset({self.release})
 
     async def close(self) -> None:
         """Do nothing."""

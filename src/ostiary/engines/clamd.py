@@ -15,9 +15,8 @@ from typing import Final, TypeVar
 
 from ostiary.engines.clamd_address import UnreachableError, parse_address
 from ostiary.engines.clamd_pool import SessionPool
-from ostiary.engines.interface import Sample
+from ostiary.engines.interface import Sample, Statement
 from ostiary.errors import ConfigError, EngineError
-from ostiary.model import Finding
 from ostiary.wire.clamd import SessionCutError
 
 CONCURRENCY: Final = 8
@@ -28,6 +27,9 @@ CONNECT_SECONDS: Final = 5.0
 
 IDLE_SECONDS: Final = 5.0
 """How long a session is kept for the next scan; clamd itself ends it after ReadTimeout (120 s)."""
+
+VERSION_SECONDS: Final = 1.0
+"""Patience for the versions of all addresses: one that is slower does not count as live."""
 
 T = TypeVar("T")
 
@@ -54,7 +56,7 @@ class ClamdEngine:
     async def start(self) -> None:
         """Do nothing: the first scan connects."""
 
-    async def inspect(self, sample: Sample) -> Finding:
+    async def inspect(self, sample: Sample) -> Statement:
         """Have clamd scan the sample; EngineError if no address gives an answer."""
         async with self._slots:
             return await self._ask(lambda pool: pool.scan(sample.blob))
@@ -66,6 +68,12 @@ class ClamdEngine:
         """
         async with self._version_slot:
             return await self._ask(lambda pool: pool.ask(lambda session: session.version()))
+
+    async def versions(self) -> frozenset[str]:
+        """Return the VERSION of each clamd that tells it within a second."""
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(_version_at(pool)) for pool in self._pools]
+        return frozenset(version for task in tasks if (version := task.result()) is not None)
 
     async def close(self) -> None:
         """Close the idle sessions; one in use is closed when its scan ends."""
@@ -84,3 +92,11 @@ class ClamdEngine:
             except OSError as error:  # no descriptor left, or the spooled bytes can't be read
                 raise EngineError(f"could not hand the bytes to clamd: {error.strerror or error}") from error
         raise EngineError("; ".join(failures))
+
+
+async def _version_at(pool: SessionPool) -> str | None:
+    try:
+        async with asyncio.timeout(VERSION_SECONDS):
+            return await pool.ask(lambda session: session.version())
+    except (EngineError, UnreachableError, OSError):  # a TimeoutError is an OSError
+        return None

@@ -15,7 +15,7 @@ import structlog
 from ostiary.blob import Blob
 from ostiary.engines.clamd_address import Address, UnixAddress, connect
 from ostiary.engines.clamd_session import ClamdSession
-from ostiary.model import Finding
+from ostiary.engines.interface import Statement
 from ostiary.wire.clamd import SessionCutError
 
 STREAM_SECONDS: Final = 600.0
@@ -39,7 +39,7 @@ class SessionPool:
         self._closed = False
         self._stream_until = 0.0  # by the loop's clock; descriptors are passed again from then on
 
-    async def scan(self, blob: Blob) -> Finding:
+    async def scan(self, blob: Blob) -> Statement:
         """Have the blob scanned, over a Unix socket by descriptor.
 
         A clamd under AppArmor may not be allowed the descriptor of a file outside its profile
@@ -53,10 +53,10 @@ class SessionPool:
         except SessionCutError as error:
             if error.midway:
                 raise
-        finding = await self.ask(lambda session: session.scan(blob, by_descriptor=False))
+        statement = await self.ask(lambda session: session.scan(blob, by_descriptor=False))
         self._stream_until = self._loop_time() + STREAM_SECONDS
         log.warning("clamd takes no descriptor (AppArmor?): streaming", address=str(self.address))
-        return finding
+        return statement
 
     async def ask(self, question: Question[T]) -> T:
         """Ask in an idle session or a new one.

@@ -15,12 +15,15 @@ from contextlib import aclosing, suppress
 from typing import Final, cast
 
 from ostiary.blob import Blob
+from ostiary.engines.interface import Statement
 from ostiary.errors import EngineError
-from ostiary.model import Finding
 from ostiary.wire import clamd as wire
 
 CHUNK: Final = 1 << 18
 """Bytes of a spooled blob that are read, and sent over TCP, at a time."""
+
+VERSION_SECONDS: Final = 1.0
+"""How long a session counts its version as just read: it makes a scan look older, never newer."""
 
 _READ: Final = wire.MAX_REPLY
 
@@ -37,6 +40,8 @@ class ClamdSession:
         self._session = wire.Session()
         self._outcome: wire.Answer | EngineError | None = None
         self._waiter: asyncio.Future[None] | None = None
+        self._version = ""
+        self._version_until = 0.0  # by the loop's clock
         self._loop.add_reader(self._descriptor, self._readable)
 
     @property
@@ -44,20 +49,25 @@ class ClamdSession:
         """Whether the last answer was whole, nothing came after it, and clamd is still there."""
         return self._session.reusable and self._outcome is None
 
-    async def scan(self, blob: Blob, *, by_descriptor: bool) -> Finding:
+    async def scan(self, blob: Blob, *, by_descriptor: bool) -> Statement:
         """Have the blob scanned; EngineError (SessionCutError) if that gives no answer."""
+        if self._loop.time() >= self._version_until:
+            await self.version()
+        version = self._version
         await (self._pass_descriptor(blob) if by_descriptor else self._stream(blob))
         answer = await self._answer()
         if isinstance(answer, wire.Version):
             raise EngineError("told its version instead of a finding")
-        return answer
+        return Statement(answer, version)
 
     async def version(self) -> str:
         """Return clamd's VERSION reply."""
+        asked = self._loop.time()
         await self._send([self._session.ask(wire.Command.VERSION)])
         answer = await self._answer()
         if not isinstance(answer, wire.Version):
             raise EngineError("told a finding instead of its version")
+        self._version, self._version_until = answer.text, asked + VERSION_SECONDS
         return answer.text
 
     def close(self) -> None:

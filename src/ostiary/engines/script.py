@@ -23,9 +23,9 @@ import structlog
 
 from ostiary.blob import Blob
 from ostiary.blocking import run_blocking, to_its_end
-from ostiary.engines.interface import Sample
+from ostiary.engines.interface import Sample, Statement
 from ostiary.errors import ConfigError, EngineError
-from ostiary.model import Clean, Finding, Infected
+from ostiary.model import Clean, Infected
 
 log = structlog.get_logger()
 
@@ -44,12 +44,14 @@ class ScriptEngine:
         *,
         temp_directory: Path,
         error_exit_codes: frozenset[int] = frozenset({2}),
+        fleeting_exit_codes: frozenset[int] = frozenset(),
         concurrency: int = 4,
     ) -> None:
         self.name = name
         self._script = script.absolute()  # a name without a slash would be looked for in PATH
         self._temp_directory = temp_directory.absolute()
         self._error_exit_codes = error_exit_codes
+        self._fleeting_exit_codes = fleeting_exit_codes
         self._turns = asyncio.Semaphore(concurrency)
         self._threads = ThreadPoolExecutor(concurrency, thread_name_prefix="script")
         self._home: Path | None = None
@@ -68,24 +70,32 @@ class ScriptEngine:
                 f"scan.temp_directory: {self._temp_directory} can't be used: {error.strerror}"
             ) from None
 
-    async def inspect(self, sample: Sample) -> Finding:
+    async def inspect(self, sample: Sample) -> Statement:
         """Run the script on a copy of the sample; EngineError if it could not scan."""
+        version = await self.version()
         async with self._turns, self._file(sample.blob) as path:
             code = await self._run(path)
-        if code == 0:
-            return Clean()
         if code < 0:
             raise EngineError(f"{self._script} was killed by signal {-code} ({signal.strsignal(-code)})")
         if code in self._error_exit_codes:
             raise EngineError(f"{self._script} exited with {code}: it could not scan the file")
-        return Infected(f"exit code {code}")
+        finding = Clean() if code == 0 else Infected(f"exit code {code}")
+        return Statement(finding, version, lasting=code not in self._fleeting_exit_codes)
 
     async def version(self) -> str:
-        """Return the script's path and when it was last changed (nanoseconds)."""
+        """Return the script's path and when it was last changed (nanoseconds), in any way that shows."""
         try:
-            return f"{self._script} {self._script.stat().st_mtime_ns}"
+            found = await run_blocking(self._script.stat)
         except OSError as error:
             raise EngineError(f"{self._script}: {error.strerror}") from None
+        return f"{self._script} {found.st_mtime_ns} {found.st_ctime_ns} {found.st_ino} {found.st_size}"
+
+    async def versions(self) -> frozenset[str]:
+        """Return the one version, none where the script is gone."""
+        try:
+            return frozenset({await self.version()})
+        except EngineError:
+            return frozenset()
 
     async def close(self) -> None:
         """Remove the folder."""

@@ -19,7 +19,7 @@ import structlog
 
 from ostiary.blob import Blob
 from ostiary.blocking import run_blocking
-from ostiary.engines.interface import Sample
+from ostiary.engines.interface import Sample, Statement
 from ostiary.engines.yara_job import Job
 from ostiary.engines.yara_process import CompiledRules, Process, compile_sources
 from ostiary.engines.yara_sources import BUILTIN, read_sources
@@ -31,6 +31,8 @@ LARGE: Final = 1 << 20
 
 CANCEL_GRACE: Final = 0.2
 """Seconds that a cancelled scan gets to end by itself: a new process costs more than most scans."""
+
+_YARA_X: Final = installed_version("yara-x")
 
 log = structlog.get_logger()
 
@@ -70,9 +72,16 @@ class YaraEngine:
 
     async def version(self) -> str:
         """Return YARA-X's version and the digest of the rules that decide."""
-        return f"yara-x {installed_version('yara-x')} rules {self._current().digest}"
+        return _version_of(self._current())
 
-    async def inspect(self, sample: Sample) -> Finding:
+    async def versions(self) -> frozenset[str]:
+        """Return the one version, none before the start and after the end."""
+        try:
+            return frozenset({_version_of(self._current())})
+        except EngineError:
+            return frozenset()
+
+    async def inspect(self, sample: Sample) -> Statement:
         """Scan all bytes; EngineError if that could not be done. Ends only when the scan has."""
         return await self._scan(sample.blob)
 
@@ -104,14 +113,14 @@ class YaraEngine:
             await stack.enter_async_context(self._turns)
             yield
 
-    async def _scan(self, blob: Blob) -> Finding:
+    async def _scan(self, blob: Blob) -> Statement:
         async with self._turn(blob.size):
             rules = self._current()
             job = Job(rules, self._timeout, await self._idle_process(rules))
             self._jobs.add(job)
             try:
                 self._current()  # closed meanwhile: `close` did not see this job
-                return await self._finished(job, blob)
+                return Statement(await self._finished(job, blob), _version_of(rules))
             finally:
                 self._jobs.remove(job)
                 await self._give_back(job)
@@ -147,3 +156,7 @@ class YaraEngine:
             await run_blocking(process.end)
         elif process is not None:
             self._idle.append(process)
+
+
+def _version_of(rules: CompiledRules) -> str:
+    return f"yara-x {_YARA_X} rules {rules.digest}"
