@@ -7,48 +7,51 @@ import asyncio
 import os
 import resource
 import signal
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
 
 import structlog
-from aiohttp import web
 
 from ostiary import __version__
+from ostiary.access import Access
+from ostiary.background import Background
 from ostiary.budget import Budget, Spool
 from ostiary.config.engines import ClamdSettings, EngineSettings, ScriptSettings, YaraSettings
-from ostiary.config.operations import MetricsSettings
-from ostiary.config.settings import Settings, effective_engines, inert
-from ostiary.config.web import WebSettings
+from ostiary.config.settings import Settings, effective_engines, inert, shared_by
+from ostiary.currency import LiveVersions
+from ostiary.digests import Digests
 from ostiary.engines.clamd import ClamdEngine
-from ostiary.engines.filetype import TypeDetector
+from ostiary.engines.filetype import TypeDetector, library_version
 from ostiary.engines.interface import Engine
 from ostiary.engines.script import ScriptEngine
 from ostiary.engines.yara import YaraEngine
 from ostiary.errors import ConfigError
-from ostiary.gateway import Bounds, Gateway
+from ostiary.fetching import Bounds as FetchBounds
+from ostiary.fetching import Fetcher
+from ostiary.gateway import Gateway
+from ostiary.inflight import Flights
 from ostiary.inspection import Station
+from ostiary.judging import Bounds, Judge, Memory
+from ostiary.library.memory import MemoryLibrary
 from ostiary.matrix.envelope import Envelope
 from ostiary.matrix.homeserver import Homeserver
 from ostiary.metrics import Metrics
 from ostiary.model import Cause
 from ostiary.policy import Rules
-from ostiary.secret_file import load_secret
+from ostiary.secret_file import private_key
 from ostiary.spool_directory import spool_directory
+from ostiary.verdicts.memory import MemoryVerdicts
 from ostiary.web.health import Health, State
 from ostiary.web.http_server import HttpServer
+from ostiary.web.listening import listen
 from ostiary.web.metrics_page import MetricsPage
 from ostiary.web.scanner_api import ScannerApi
 from ostiary.web.server import Front
 
 log = structlog.get_logger()
-
-DRAIN: Final = 60.0
-"""Seconds that requests in flight get to end after SIGTERM."""
-
-CLOSING: Final = 1.0
-"""Seconds that connections get to close once nothing is in flight."""
 
 SPARE_CONNECTIONS: Final = 256
 """Connections beyond `limits.requests` that may be open, idle or waiting for their turn."""
@@ -65,14 +68,19 @@ class Parts:
     spool: Spool
     stations: tuple[Station, ...]
     homeserver: Homeserver
+    access: Access
+    library: MemoryLibrary
     gateway: Gateway
 
 
 @asynccontextmanager
-async def parts(settings: Settings, *, patient: bool = False) -> AsyncIterator[Parts]:
+async def parts(
+    settings: Settings, *, secret: bytes | None = None, observe: bool = False, patient: bool = False
+) -> AsyncIterator[Parts]:
     """Build everything that scans, with its engines started; ConfigError if that fails.
 
-    Whoever is `patient` (the command line) waits for room as long as it takes.
+    Without a `secret` nothing that is remembered means anything to another process. `observe`:
+    nothing is refused. Whoever is `patient` (the command line) waits for room as long as it takes.
     """
     metrics = Metrics()
     async with AsyncExitStack() as stack:
@@ -82,40 +90,91 @@ async def parts(settings: Settings, *, patient: bool = False) -> AsyncIterator[P
             await station.engine.start()
         homeserver = homeserver_of(settings)
         stack.push_async_callback(homeserver.close)
+        background = await stack.enter_async_context(Background())
+        spool = _spool(settings, None if patient else settings.limits.wait)
+        decided = rules(settings, observe=observe)
+        digests = Digests(secret or os.urandom(32), _scope(stations, decided))
         detector = TypeDetector()
         stack.callback(detector.close)
-        spool = _spool(settings, None if patient else settings.limits.wait)
-        gateway = Gateway(
-            homeserver=homeserver,
-            spool=spool,
+        judge = Judge(
             detector=detector,
             stations=stations,
-            rules=rules(settings),
+            rules=decided,
             bounds=Bounds(settings.scan.max_size, settings.scan.timeout),
+            memory=_memory(settings, stations, digests, background),
             metrics=metrics,
-            engine_copies=sum(isinstance(station.engine, ScriptEngine) for station in stations),
         )
-        yield Parts(settings, metrics, spool, stations, homeserver, gateway)
+        access = Access(homeserver.whoami, settings.access.check, settings.access.ttl, time.monotonic)
+        library = MemoryLibrary(settings.library.memory, settings.result_cache.max_file_size)
+        fetcher = Fetcher(
+            source=homeserver,
+            library=library,
+            access=access,
+            spool=spool,
+            digests=digests,
+            bounds=FetchBounds(
+                max_size=settings.scan.max_size,
+                serve_larger=decided.serves(Cause.TOO_LARGE),
+                engine_copies=sum(isinstance(station.engine, ScriptEngine) for station in stations),
+                revalidate=settings.library.revalidate,
+            ),
+            clock=time.monotonic,
+        )
+        gateway = Gateway(
+            fetcher=fetcher,
+            spool=spool,
+            judge=judge,
+            access=access,
+            flights=Flights(background),
+            metrics=metrics,
+        )
+        yield Parts(settings, metrics, spool, stations, homeserver, access, library, gateway)
 
 
-async def serve(settings: Settings) -> None:
-    """Serve until SIGTERM, SIGINT or SIGHUP, then let the requests in flight end."""
+def _memory(
+    settings: Settings, stations: Sequence[Station], digests: Digests, background: Background
+) -> Memory:
+    cache = settings.result_cache
+    return Memory(
+        store=MemoryVerdicts(cache.max_size, time.monotonic),
+        live=LiveVersions([station.engine for station in stations], background),
+        digests=digests,
+        ttl=cache.ttl,
+        clock=time.monotonic,
+    )
+
+
+def _scope(stations: Sequence[Station], decided: Rules) -> str:
+    """Return what else a verdict depends on: evidence found under other settings is not ours."""
+    engines = sorted(f"{type(one.engine).__name__} {one.engine.name} {one.required}" for one in stations)
+    served = sorted(decided.serve)
+    types = decided.allowed_types, decided.blocked_types
+    return repr((library_version(), engines, served, types, decided.observe))
+
+
+async def serve(settings: Settings, *, observe: bool = False) -> None:
+    """Serve until SIGTERM, SIGINT or SIGHUP, then let the requests in flight end.
+
+    With `observe` nothing is refused; what would have been is logged and counted.
+    """
     if settings.download.base_homeserver_url is None:
         raise ConfigError("download.base_homeserver_url is missing: write where the homeserver is")
     _prepare_process()
-    secret_path = settings.crypto.request_secret_path
-    secret, made = load_secret(secret_path)
-    envelope = Envelope(secret)
+    key = private_key(settings.crypto, shared_by(settings))
+    envelope = Envelope(key.secret)
     for line in inert(settings):
         log.warning("no effect", config=line)
     stop = _stop_signal()
-    async with parts(settings) as built, AsyncExitStack() as stack:
+    if observe:
+        log.warning("observing only: everything is served", metric="content_scanner_observed_total")
+    building = parts(settings, secret=key.secret, observe=observe)
+    async with building as built, AsyncExitStack() as stack:
         requests = Budget("requests", settings.limits.requests, settings.limits.wait)
         health = Health((requests, built.spool.memory, built.spool.disk))
-        _watch(built.metrics, requests, built.spool)
+        _watch(built, requests)
         api = ScannerApi(
             gateway=built.gateway,
-            homeserver=built.homeserver,
+            access=built.access,
             envelope=envelope,
             headers_to_forward=settings.download.headers_to_forward,
             idle=settings.limits.idle,
@@ -123,8 +182,10 @@ async def serve(settings: Settings) -> None:
         front = Front(api.handle, health, requests, built.metrics)
         idle = settings.limits.idle
         most = settings.limits.requests + SPARE_CONNECTIONS
-        metrics = await _listen(stack, HttpServer(MetricsPage(built.metrics), idle, most), settings.metrics)
-        address = await _listen(stack, HttpServer(front, idle, most), settings.web, requests)
+        page = HttpServer(MetricsPage(built.metrics), idle, most)
+        metrics = await listen(stack, page, settings.metrics.host, settings.metrics.port)
+        door = HttpServer(front, idle, most)
+        address = await listen(stack, door, settings.web.host, settings.web.port, requests)
         health.state = State.READY
         log.info(
             "ready",
@@ -133,7 +194,7 @@ async def serve(settings: Settings) -> None:
             metrics=metrics,
             engines=[station.engine.name for station in built.stations],
             public_key=envelope.public_key,
-            secret=f"{'made' if made else 'read'}: {secret_path}",
+            secret=f"{'made' if key.made else 'read'}: {key.path}",
         )
         await stop.wait()
         health.state = State.DRAINING
@@ -150,7 +211,7 @@ def _prepare_process() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
-def rules(settings: Settings) -> Rules:
+def rules(settings: Settings, *, observe: bool = False) -> Rules:
     """Return what the operator decided about types and about what can't be scanned."""
     scan = settings.scan
     served = {
@@ -166,6 +227,7 @@ def rules(settings: Settings) -> Rules:
         allowed_types=scan.allowed_mimetypes,
         blocked_types=scan.blocked_mimetypes,
         serve=frozenset(cause for cause, choice in served.items() if choice == "serve"),
+        observe=observe,
     )
 
 
@@ -188,6 +250,7 @@ def engine_of(chosen: EngineSettings, settings: Settings) -> Engine:
                 chosen.path,
                 temp_directory=settings.scan.temp_directory,
                 error_exit_codes=settings.scan.error_exit_codes,
+                fleeting_exit_codes=frozenset(settings.result_cache.exit_codes_to_ignore),
                 concurrency=chosen.concurrency,
             )
 
@@ -214,44 +277,14 @@ def _spool(settings: Settings, wait: float | None) -> Spool:
     return Spool(directory, memory, Budget("disk", limits.disk, wait))
 
 
-def _watch(metrics: Metrics, requests: Budget, spool: Spool) -> None:
-    metrics.watch("requests_in_flight", "Requests being answered", lambda: requests.used)
-    metrics.watch("memory_reserved_bytes", "Bytes of limits.memory in use", lambda: spool.memory.used)
-    metrics.watch("disk_reserved_bytes", "Bytes of limits.disk in use", lambda: spool.disk.used)
-
-
-async def _listen(
-    stack: AsyncExitStack,
-    server: HttpServer,
-    place: WebSettings | MetricsSettings,
-    requests: Budget | None = None,
-) -> str:
-    """Listen, and return the URL. When the stack unwinds, the `requests` in flight get time to end."""
-    runner = web.ServerRunner(server, handle_signals=False, shutdown_timeout=CLOSING)
-    await runner.setup()
-    stack.push_async_callback(runner.cleanup)
-    site = web.TCPSite(runner, place.host, place.port)
-    try:
-        await site.start()
-    except OSError as error:
-        raise ConfigError(f"can't listen on {place.host}:{place.port}: {_reason(error)}") from None
-    address = runner.addresses[0]
-    if requests is not None:
-        stack.push_async_callback(_drain, site, requests)
-    host = f"[{address[0]}]" if ":" in address[0] else address[0]
-    return f"http://{host}:{address[1]}"
-
-
-async def _drain(site: web.TCPSite, requests: Budget) -> None:
-    """Take no new connections, and wait for the requests in flight; who takes no answer is cut after."""
-    await site.stop()
-    with suppress(TimeoutError):
-        async with asyncio.timeout(DRAIN):
-            await requests.drained()
-
-
-def _reason(error: OSError) -> str:
-    return os.strerror(error.errno) if error.errno else str(error)
+def _watch(built: Parts, requests: Budget) -> None:
+    watch, spool, library = built.metrics.watch, built.spool, built.library
+    watch("requests_in_flight", "Requests being answered", lambda: requests.used)
+    watch("requests_waiting", "Requests that wait for their turn", lambda: requests.waiting)
+    watch("memory_reserved_bytes", "Bytes of limits.memory in use", lambda: spool.memory.used)
+    watch("disk_reserved_bytes", "Bytes of limits.disk in use", lambda: spool.disk.used)
+    watch("library_bytes", "Bytes of library.memory in use", lambda: library.used)
+    watch("library_copies", "Stored copies", lambda: len(library))
 
 
 def _stop_signal() -> asyncio.Event:

@@ -8,9 +8,10 @@ half of what the other needs. When full: wait `limits.wait`, then OverloadedErro
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 from ostiary.blob import MEMORY_LIMIT, BlobWriter
 from ostiary.errors import OverloadedError
@@ -102,37 +103,51 @@ class Spool:
         """Return a writer for a new blob; hold room for it first."""
         return BlobWriter(self.directory)
 
-    def room(self, size: int, copies: int = 1) -> AbstractAsyncContextManager[None]:
-        """Return a context that holds room for so many copies of at most `size` bytes each.
-
-        A small blob may get a second life as a memfd, for engines that take a descriptor. A large
-        one lies on disk, and still passes through memory a megabyte at a time.
-        """
-        if size <= MEMORY_LIMIT:
-            return _Room(((self.memory, size * (copies + 1)),))
-        return _Room(((self.memory, 2 * MEMORY_LIMIT), (self.disk, size * copies)))
+    def room(self, size: int, copies: int = 1) -> "Room":
+        """Return a context that holds room for so many copies of at most `size` bytes each."""
+        return Room(self, size, copies)
 
 
-class _Room:
-    """Shares of several budgets, taken in a fixed order."""
+class Room:
+    """Room for copies of one media, taken in one go; it can only become less.
 
-    def __init__(self, shares: tuple[tuple[Budget, int], ...]) -> None:
-        self._shares = shares
-        self._held: list[tuple[Budget, int]] = []
+    A small blob may get a second life as a memfd, for engines that take a descriptor. A large one
+    lies on disk, and still passes through memory a megabyte at a time.
+    """
 
-    async def __aenter__(self) -> None:
+    def __init__(self, spool: Spool, size: int, copies: int) -> None:
+        self._budgets = (spool.memory, spool.disk)
+        self._wanted = _shares(size, copies)
+        self._held = [0, 0]
+
+    async def __aenter__(self) -> Self:
         try:
-            for budget, amount in self._shares:
-                await budget.acquire(amount)
-                self._held.append((budget, amount))
+            for which, budget in enumerate(self._budgets):
+                if self._wanted[which]:
+                    await budget.acquire(self._wanted[which])
+                    self._held[which] = self._wanted[which]
         except BaseException:
-            self._give_back()
+            self._keep((0, 0))
             raise
+        return self
 
     async def __aexit__(self, *_: object) -> None:
-        self._give_back()
+        self._keep((0, 0))
 
-    def _give_back(self) -> None:
-        while self._held:
-            budget, amount = self._held.pop()
-            budget.release(amount)
+    def shrink(self, size: int, copies: int) -> None:
+        """Give back what so many copies of so many bytes don't need."""
+        self._keep(_shares(size, copies))
+
+    def _keep(self, shares: tuple[int, int]) -> None:
+        for which, budget in enumerate(self._budgets):
+            surplus = self._held[which] - shares[which]
+            if surplus > 0:
+                self._held[which] -= surplus
+                budget.release(surplus)
+
+
+def _shares(size: int, copies: int) -> tuple[int, int]:
+    """Return the bytes of memory and of disk that so many copies take."""
+    if size <= MEMORY_LIMIT:
+        return size * (copies + 1), 0
+    return 2 * MEMORY_LIMIT, size * copies

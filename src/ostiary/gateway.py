@@ -1,134 +1,147 @@
 """THE FLOW: from a request for media to a verdict and the very bytes that it speaks of.
 
-One plain function, `media`, in the order that makes it safe: fetch with the caller's own token,
-check the ciphertext's hash before decrypting it, inspect, judge, and only then let go of bytes.
-Whatever it holds (room in the budgets, blobs) is let go when the caller is done with the outcome.
+`media` is the way in, `_run` the way that bytes go: fetch with the caller's own token, check the
+ciphertext's hash before decrypting it, inspect, judge, and only then let go of bytes. A stored copy
+or somebody else's run answers only those whom the homeserver would have served. Whatever is held
+(room in the budgets, blobs) is let go when the last caller is done with it.
 """
 
-import asyncio
 import time
-from collections.abc import AsyncIterator, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
-from typing import Final
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, replace
 
 import structlog
 
 from ostiary import policy
+from ostiary.access import Access
 from ostiary.blob import MEMORY_LIMIT, Blob, BlobWriter
 from ostiary.blocking import run_blocking
-from ostiary.budget import Budget, Spool
-from ostiary.engines.filetype import UNKNOWN, TypeDetector
-from ostiary.engines.interface import Sample
-from ostiary.inspection import Station, inspect
+from ostiary.budget import Budget, Room, Spool
+from ostiary.fetching import Fetcher, Media
+from ostiary.inflight import Flights
+from ostiary.judging import Judge
+from ostiary.library.interface import LibraryKey
 from ostiary.matrix import attachment
-from ostiary.matrix.content_disposition import filename_of
-from ostiary.matrix.homeserver import Download, Homeserver
 from ostiary.metrics import Metrics
-from ostiary.model import (
-    Cause,
-    Clean,
-    Declared,
-    EncryptedFile,
-    MediaRequest,
-    Report,
-    Result,
-    Unscannable,
-    Verdict,
-    name_of,
-)
+from ostiary.model import Declared, EncryptedFile, Evidence, MediaRequest, Result, Verdict
 
 log = structlog.get_logger()
 
-_STEP: Final = 1 << 26  # room taken at a time for a body that is larger than announced and served anyhow
-
-_NO_TYPE: Final = Report("file type", Unscannable(Cause.TIMEOUT, "its type was not found out in time"))
-
-
-@dataclass(frozen=True, slots=True)
-class Media:
-    """What the homeserver gave: its bytes as they came, and what it says they are."""
-
-    blob: Blob
-    content_type: str | None
-    content_disposition: str | None
+FlightKey = tuple[LibraryKey, EncryptedFile | None, bool]
+"""Media, key material, and whether there is a token: callers without one never join those with one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """A verdict, and the media it was given on; None where its bytes were not even fetched."""
+    """A verdict, and the media it was given on; None where its bytes were not even fetched.
+
+    `known`: no engine was asked, the verdict rests on what was found before or by somebody else.
+    """
 
     verdict: Verdict
     media: Media | None
-
-
-@dataclass(frozen=True, slots=True)
-class Bounds:
-    """Bytes that one media may have, and seconds that its whole inspection may take."""
-
-    max_size: int
-    timeout: float
+    known: bool = False
 
 
 class Gateway:
     """Puts the parts in their order; knows nothing of HTTP servers and responses."""
 
-    def __init__(  # noqa: PLR0913  (the parts of the flow)
+    def __init__(
         self,
         *,
-        homeserver: Homeserver,
+        fetcher: Fetcher,
         spool: Spool,
-        detector: TypeDetector,
-        stations: Sequence[Station],
-        rules: policy.Rules,
-        bounds: Bounds,
+        judge: Judge,
+        access: Access,
+        flights: Flights[FlightKey, Outcome],
         metrics: Metrics,
-        engine_copies: int = 0,
     ) -> None:
-        self._homeserver = homeserver
+        self._fetcher = fetcher
         self._spool = spool
-        self._detector = detector
-        self._stations = tuple(stations)
-        self._rules = rules
-        self._bounds = bounds
+        self._judge = judge
+        self._access = access
+        self._flights = flights
         self._metrics = metrics
-        self._engine_copies = engine_copies
 
     @asynccontextmanager
     async def media(self, request: MediaRequest) -> AsyncIterator[Outcome]:
-        """Fetch, decrypt, inspect and judge the media; the outcome is good inside the context."""
+        """Give the media and the verdict on it; both are good inside the context."""
         started = time.monotonic()
         async with AsyncExitStack() as held:
-            media = await self._fetch(request, held)
+            outcome = await self._stored(request) or await self._fresh(request, held)
+            self.record(outcome, str(request.ref), started, encrypted=request.encrypted is not None)
+            yield outcome
+
+    async def _stored(self, request: MediaRequest) -> Outcome | None:
+        """Return a stored copy with a current verdict, for a caller who may have it; else None."""
+        media = self._fetcher.stored(request)
+        if media is None or not await self._access.vouches(request):
+            return None
+        evidence = await self._judge.known(self._index(media, request.encrypted))
+        if evidence is None:
+            return None
+        return Outcome(self._verdict(evidence, media, request.encrypted), media, known=True)
+
+    async def _fresh(self, request: MediaRequest, held: AsyncExitStack) -> Outcome:
+        """Join the run for the same media where that is allowed, start one where there is none."""
+        key = ((request.ref, request.thumbnail), request.encrypted, request.token is not None)
+        if key in self._flights and not await self._access.vouches(request):
+            return await held.enter_async_context(self._run(request))
+        flight = self._flights.join(key, lambda: self._run(request))
+        outcome, ours = await held.enter_async_context(flight)
+        return outcome if ours else replace(outcome, known=True)
+
+    @asynccontextmanager
+    async def _run(self, request: MediaRequest) -> AsyncIterator[Outcome]:
+        """Fetch, decrypt, inspect, judge, and keep what is clean."""
+        async with AsyncExitStack() as held:
+            media, room = await self._fetcher.fetch(request, held)
             if media is None:
-                verdict = policy.oversize(self.max_size, self._rules)
-            else:
-                verdict = await self._judge_media(media, request.encrypted, held)
-            self.record(verdict, str(request.ref), started, encrypted=request.encrypted is not None)
-            yield Outcome(verdict, media)
+                yield Outcome(policy.oversize(self.max_size, self._judge.rules), None)
+                return
+            evidence, known = await self._evidence(media, request.encrypted)
+            room.shrink(media.blob.size, 1)
+            verdict = self._verdict(evidence, media, request.encrypted)
+            if verdict.result is Result.CLEAN:
+                await self._fetcher.keep(request, media)
+            yield Outcome(verdict, media, known)
 
-    async def judge(self, blob: Blob, declared: Declared) -> Verdict:
+    async def _evidence(self, media: Media, file: EncryptedFile | None) -> tuple[Evidence, bool]:
+        """Return what the engines found in the plaintext, and whether they had found it before."""
+        if file is None:
+            return await self._judge.evidence(media.blob)
+        index = self._index(media, file)
+        known = await self._judge.known(index)
+        if known is not None:
+            return known, True
+        if media.blob.size > self.max_size:  # served unscanned: no use in decrypting it
+            return self._judge.too_large(), False
+        with await self.decrypt(media.blob, file) as plaintext:
+            evidence, known_before = await self._judge.evidence(plaintext)
+        await self._judge.remember(index, evidence)
+        return evidence, known_before
+
+    def _index(self, media: Media, file: EncryptedFile | None) -> bytes:
+        """Return what evidence on the plaintext is kept under; AttachmentError if the hash differs."""
+        if file is None:
+            return self._judge.digests.content(media.blob.sha256)
+        attachment.verify(file.sha256, media.blob.sha256)
+        return self._judge.digests.attachment(file.sha256, file.key, file.iv)
+
+    def _verdict(self, evidence: Evidence, media: Media, file: EncryptedFile | None) -> Verdict:
+        """Judge; of an encrypted file nobody but its sender says what it is."""
+        return self._judge.verdict(evidence, media.declared if file is None else Declared())
+
+    async def judge(self, blob: Blob, declared: Declared) -> Outcome:
         """Inspect bytes in hand, whoever they are from, and judge them."""
-        try:
-            async with asyncio.timeout(self._bounds.timeout):
-                detected_type = await self._detector.detect(blob)
-        except TimeoutError:
-            return policy.judge((_NO_TYPE,), UNKNOWN, declared, self._rules)
-        if blob.size > self.max_size:
-            reports: Sequence[Report] = (policy.too_large(self.max_size),)
-        else:
-            with self._metrics.scan_duration.time():
-                reports = await inspect(Sample(blob, detected_type), self._stations, self._bounds.timeout)
-        self._note_shadows(reports)
-        verdict = policy.judge(reports, detected_type, declared, self._rules)
-        if verdict.result is Result.INFECTED:
-            self._metrics.infected.inc()
-        return verdict
+        evidence, known = await self._judge.evidence(blob)
+        return Outcome(self._judge.verdict(evidence, declared), None, known)
 
-    async def judge_upload(self, file: Blob | None, key: EncryptedFile | None, declared: Declared) -> Verdict:
+    async def judge_upload(self, file: Blob | None, key: EncryptedFile | None, declared: Declared) -> Outcome:
         """Judge a file that its sender has not uploaded yet; None stands for one that is too large."""
         if file is None:
-            return policy.oversize(self.max_size, self._rules)
+            return Outcome(policy.oversize(self.max_size, self._judge.rules), None)
         if key is None:
             return await self.judge(file, declared)
         with await self.decrypt(file, key) as plaintext:
@@ -151,7 +164,7 @@ class Gateway:
     @property
     def max_size(self) -> int:
         """Bytes that one media may have."""
-        return self._bounds.max_size
+        return self._judge.bounds.max_size
 
     @property
     def memory(self) -> Budget:
@@ -162,71 +175,26 @@ class Gateway:
         """Return a writer for a new blob; hold room for it first."""
         return self._spool.writer()
 
-    def room(self, size: int, *, encrypted: bool) -> AbstractAsyncContextManager[None]:
+    def room(self, size: int, *, encrypted: bool) -> Room:
         """Return a context that holds room for a media of at most `size` bytes, all the way."""
-        return self._spool.room(size, 1 + encrypted + self._engine_copies)
+        return self._fetcher.room(size, encrypted=encrypted)
 
-    async def _fetch(self, request: MediaRequest, held: AsyncExitStack) -> Media | None:
-        """Return the media, None where it is too large and nobody said `serve`."""
-        limit = self.max_size
-        serve = Cause.TOO_LARGE in self._rules.serve
-        async with self._homeserver.media(request) as download:
-            expected = limit if download.size is None else download.size
-            if expected > limit and not serve:
-                return None
-            await held.enter_async_context(self.room(expected, encrypted=request.encrypted is not None))
-            writer = held.enter_context(self._spool.writer())
-            if not await self._receive(download, writer, expected, held if serve else None):
-                return None
-            blob = await writer.finish()
-            held.callback(blob.close)
-            return Media(blob, download.content_type, download.content_disposition)
-
-    async def _receive(
-        self, download: Download, writer: BlobWriter, room: int, more: AsyncExitStack | None
-    ) -> bool:
-        """Read the body into the writer; False where it outgrows its room and may not have `more`."""
-        async for chunk in download.chunks():
-            if writer.size + len(chunk) > room:
-                if more is None:
-                    return False
-                await more.enter_async_context(self._spool.disk.share(_STEP))
-                room += _STEP
-            await writer.add(chunk)
-        return True
-
-    async def _judge_media(self, media: Media, file: EncryptedFile | None, held: AsyncExitStack) -> Verdict:
-        if file is None:
-            return await self.judge(
-                media.blob, Declared(media.content_type, filename_of(media.content_disposition))
-            )
-        if media.blob.size > self.max_size:  # served unscanned: no use in decrypting it
-            return policy.oversize(self.max_size, self._rules)
-        plaintext = await self.decrypt(media.blob, file)
-        held.callback(plaintext.close)
-        return await self.judge(plaintext, Declared())
-
-    def _note_shadows(self, reports: Sequence[Report]) -> None:
-        """Count and log what engines found that don't decide: that is what they are there for."""
-        for report in reports:
-            if report.shadow and not isinstance(report.finding, Clean):
-                kind = type(report.finding).__name__.lower()
-                self._metrics.shadow_findings.labels(kind).inc()
-                log.warning("shadow", engine=report.engine, finding=kind, name=name_of(report.finding))
-
-    def record(self, verdict: Verdict, what: str, started: float, *, encrypted: bool) -> None:
+    def record(self, outcome: Outcome, what: str, started: float, *, encrypted: bool) -> None:
         """Count the judgement and write its one log line; `started` is a time.monotonic().
 
         Of an `encrypted` file the line does not say what type it is.
         """
-        self._metrics.scans.labels(verdict.result.value).inc()
-        if verdict.result is Result.ERROR:
-            self._metrics.errors.labels("engine").inc()
-        if verdict.release and verdict.result is not Result.CLEAN:
-            self._metrics.unscanned_served.inc()
+        verdict = outcome.verdict
+        self._metrics.count(verdict, known=outcome.known)
+        if outcome.known:
+            log.debug("cache hit", media=what, result=verdict.result.value)
+            if verdict.result is Result.CLEAN:
+                return
         say = log.info if verdict.result is Result.CLEAN else log.warning
         why = {} if verdict.engine is None else {"engine": verdict.engine, "name": verdict.name}
         if verdict.name == policy.TYPE_RULE and not encrypted:
             why["type"] = verdict.detected_type
+        if verdict.observed:
+            why["observed"] = "it would have been refused"
         milliseconds = round((time.monotonic() - started) * 1000, 1)
         say(verdict.result.value, media=what, served=verdict.release, ms=milliseconds, **why)

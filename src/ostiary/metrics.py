@@ -18,7 +18,7 @@ from prometheus_client import (
     generate_latest,
 )
 
-from ostiary.model import Result
+from ostiary.model import Result, Verdict
 
 ERROR_KINDS: Final = (
     "malformed",
@@ -80,6 +80,12 @@ class Metrics:
             "Files served although they could not be scanned, because the configuration says serve",
             registry=self.registry,
         )
+        self.observed = Counter(
+            "content_scanner_observed_total",
+            "Files served that would have been refused, because the gateway only observes, by result",
+            ["result"],
+            registry=self.registry,
+        )
         self.shadow_findings = Counter(
             "content_scanner_shadow_findings_total",
             "What engines in shadow mode found, by kind; it decided nothing",
@@ -90,8 +96,22 @@ class Metrics:
             self.shadow_findings.labels(kind)
         for result in Result:
             self.scans.labels(result.value)
+            if result is not Result.CLEAN:
+                self.observed.labels(result.value)
         for kind in ERROR_KINDS:
             self.errors.labels(kind)
+
+    def count(self, verdict: Verdict, *, known: bool) -> None:
+        """Count one request that got a judgement; `known`: without an inspection of its own."""
+        self.scans.labels(verdict.result.value).inc()
+        if known:
+            self.cache_hits.inc()
+        if verdict.result is Result.ERROR:
+            self.errors.labels("engine").inc()
+        if verdict.observed:
+            self.observed.labels(verdict.result.value).inc()
+        elif verdict.release and verdict.result is not Result.CLEAN:
+            self.unscanned_served.inc()
 
     def watch(self, name: str, text: str, value: Callable[[], float]) -> None:
         """Add a gauge whose value is asked for at each scrape."""

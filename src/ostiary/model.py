@@ -51,18 +51,27 @@ class EncryptedFile:
     sha256: bytes = field(repr=False)
 
 
+Forwarded = tuple[tuple[str, str], ...]
+"""Names and values of request headers that the operator named for the homeserver."""
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Whom an access token belongs to, as the homeserver says; `user` is a user ID."""
+
+    user: str
+    guest: bool = False
+
+
 @dataclass(frozen=True, slots=True)
 class MediaRequest:
-    """What a caller wants to read: `token` is its access token, None without one.
-
-    `forwarded` holds the request headers that the operator named for the homeserver.
-    """
+    """What a caller wants to read: `token` is its access token, None without one."""
 
     ref: MediaRef
     thumbnail: Thumbnail | None = None
     encrypted: EncryptedFile | None = None
     token: str | None = field(default=None, repr=False)
-    forwarded: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    forwarded: Forwarded = field(default=(), repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +156,19 @@ class Report:
     lasting: bool = True
 
 
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What an inspection brought to light about some bytes; policy turns it into verdicts.
+
+    It holds nothing that a request declares. `made` is when the inspection began, in seconds of the
+    clock that the stores of verdicts go by.
+    """
+
+    reports: tuple[Report, ...]
+    detected_type: str
+    made: float
+
+
 class Result(StrEnum):
     """The kinds of judgement, as `content_scanner_scans_total{result}` counts them."""
 
@@ -163,7 +185,8 @@ class Verdict:
 
     `release` says whether the bytes may leave: only a clean verdict releases, except where the
     operator wrote `serve`. `info` is a sentence for the user; `engine` and `name` (a signature,
-    a rule or a cause) say who decided and why.
+    a rule or a cause) say who decided and why. `observed`: it would have been refused, had we not
+    been told only to observe.
     """
 
     result: Result
@@ -172,3 +195,4 @@ class Verdict:
     detected_type: str
     engine: str | None = None
     name: str | None = None
+    observed: bool = False

@@ -56,24 +56,32 @@ _HARMLESS_SUFFIXES: Final = frozenset({
 class Rules:
     """What the operator decided. Types are MIME types; `image/*` stands for all images.
 
-    `serve` holds the permanent causes whose files are served all the same; the default, none of
-    them, is closed.
+    `serve` holds the causes whose files are served all the same; the default, none of them, is
+    closed. With `observe` everything is served, and the verdict says so.
     """
 
     allowed_types: tuple[str, ...] | None = None
     blocked_types: tuple[str, ...] | None = None
     serve: frozenset[Cause] = field(default_factory=frozenset)
+    observe: bool = False
+
+    def serves(self, cause: Cause) -> bool:
+        """Say whether files that can't be scanned for this cause are served."""
+        return self.observe or cause in self.serve
 
 
 def judge(reports: Sequence[Report], detected_type: str, declared: Declared, rules: Rules) -> Verdict:
     """Return the verdict on these bytes for this request."""
     counting = [report for report in reports if not report.shadow]
-    return (
+    verdict = (
         _infected(counting, detected_type)
         or _forbidden(counting, detected_type, declared, rules)
         or _unscannable(counting, detected_type, rules)
         or _clean(counting, detected_type, rules)
     )
+    if rules.observe and not verdict.release:
+        return replace(verdict, release=True, observed=True)
+    return verdict
 
 
 def too_large(size_limit: int) -> Report:

@@ -10,22 +10,35 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Gener
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Any, Literal, Self, TypeVar
 
+from ostiary.access import Access
+from ostiary.background import Background
 from ostiary.budget import Budget, Spool
+from ostiary.currency import LiveVersions
+from ostiary.digests import Digests
 from ostiary.engines.filetype import TypeDetector
 from ostiary.engines.interface import Sample, Statement
-from ostiary.gateway import Bounds, Gateway, Outcome
+from ostiary.errors import HomeserverRefusalError
+from ostiary.fetching import Bounds as FetchBounds
+from ostiary.fetching import Fetcher
+from ostiary.gateway import FlightKey, Gateway, Outcome
+from ostiary.inflight import Flights
 from ostiary.inspection import Station
+from ostiary.judging import Bounds, Judge, Memory
+from ostiary.library.memory import MemoryLibrary
 from ostiary.metrics import Metrics
-from ostiary.model import Clean, Finding, MediaRequest, Verdict
+from ostiary.model import Cause, Clean, Finding, Forwarded, Identity, MediaRequest, Verdict
 from ostiary.policy import Rules
+from ostiary.verdicts.memory import MemoryVerdicts
 from tests.flow.samples import request
 
 T = TypeVar("T")
 
 MEMORY = 64 << 20
 DISK = 256 << 20
+
+_TURNS = 30
 
 Script = Callable[[Sample], Awaitable[Any]]
 """What an engine does with a sample; it may raise, hang, or return nonsense."""
@@ -105,6 +118,7 @@ class StubDownload:
     body: Sequence[bytes]
     content_type: str | None = None
     content_disposition: str | None = None
+    etag: str | None = None
     error: BaseException | None = None
 
     async def chunks(self) -> AsyncIterator[bytes]:
@@ -119,20 +133,41 @@ class StubDownload:
 
 @dataclass
 class StubHomeserver:
-    """Gives one download to whoever asks, or fails at once; `asked` counts, `open` must come back to 0."""
+    """Gives one download to whoever asks, or fails at once; `asked` counts, `open` must come back to 0.
+
+    With an ETag it answers those who have that copy that nothing changed. `users` are whose tokens
+    it knows; `whoami` counts in `tokens`.
+    """
 
     download: StubDownload
     refusal: BaseException | None = None
     asked: list[MediaRequest] = field(default_factory=list)
     open: int = 0
+    users: dict[str, Identity] = field(default_factory=dict)
+    tokens: list[str] = field(default_factory=list)
+    unchanged: int = 0
+
+    async def whoami(self, token: str, _: Forwarded = ()) -> Identity:
+        """Return whose token it is."""
+        self.tokens.append(token)
+        await asyncio.sleep(0)
+        if token not in self.users:
+            raise HomeserverRefusalError(401, "M_UNKNOWN_TOKEN", "who?", soft_logout=False)
+        return self.users[token]
 
     @asynccontextmanager
-    async def media(self, request: MediaRequest) -> AsyncIterator[StubDownload]:
+    async def media(
+        self, request: MediaRequest, etag: str | None = None
+    ) -> AsyncIterator[StubDownload | None]:
         """Open the download."""
         self.asked.append(request)
         await asyncio.sleep(0)
         if self.refusal is not None:
             raise self.refusal
+        if etag is not None and etag == self.download.etag:
+            self.unchanged += 1
+            yield None
+            return
         self.open += 1
         try:
             yield self.download
@@ -144,6 +179,21 @@ def serving(*body: bytes, size: int | None = -1, **details: Any) -> StubHomeserv
     """Return a homeserver that serves these pieces; `size` is announced truly unless given."""
     announced = sum(map(len, body)) if size == -1 else size
     return StubHomeserver(StubDownload(announced, body, **details))
+
+
+class Clock:
+    """A clock that the test moves: `now` in seconds."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        """Return the time."""
+        return self.now
+
+
+async def _nobody(_: str, __: Forwarded) -> Identity:
+    raise AssertionError("nobody should have asked about a token")
 
 
 class House:
@@ -161,17 +211,52 @@ class House:
         wait: float = 5,
         memory: int = MEMORY,
         disk: int = DISK,
+        check: Literal["token", "media", "none"] = "token",
+        revalidate: float = 300,
+        library: int = 0,
+        verdicts: int = 0,
     ) -> None:
         self.metrics = Metrics()
         self.detector = TypeDetector()
         self.spool = Spool(directory, Budget("memory", memory, wait), Budget("disk", disk, wait))
-        self.gateway = Gateway(
-            homeserver=homeserver,
-            spool=self.spool,
+        self.clock = Clock()
+        stations = [one if isinstance(one, Station) else Station(one) for one in engines]
+        rules = rules or Rules()
+        background = Background()
+        digests = Digests(b"k" * 32)
+        live = LiveVersions([station.engine for station in stations], background)
+        self.verdicts = MemoryVerdicts(verdicts, self.clock)
+        self.library = MemoryLibrary(library, library)
+        self.judge = Judge(
             detector=self.detector,
-            stations=[one if isinstance(one, Station) else Station(one) for one in engines],
-            rules=rules or Rules(),
+            stations=stations,
+            rules=rules,
             bounds=Bounds(max_size, timeout),
+            memory=Memory(self.verdicts, live, digests, 3600, self.clock),
+            metrics=self.metrics,
+        )
+        access = Access(getattr(homeserver, "whoami", _nobody), check, 60, self.clock)
+        fetcher = Fetcher(
+            source=homeserver,
+            library=self.library,
+            access=access,
+            spool=self.spool,
+            digests=digests,
+            bounds=FetchBounds(
+                max_size=max_size,
+                serve_larger=rules.serves(Cause.TOO_LARGE),
+                engine_copies=0,
+                revalidate=revalidate,
+            ),
+            clock=self.clock,
+        )
+        self.flights: Flights[FlightKey, Outcome] = Flights(background)
+        self.gateway = Gateway(
+            fetcher=fetcher,
+            spool=self.spool,
+            judge=self.judge,
+            access=access,
+            flights=self.flights,
             metrics=self.metrics,
         )
 
@@ -266,6 +351,32 @@ async def _ended_by_itself(run: Callable[[], Coroutine[Any, Any, T]], at: int, *
         task.result()
         assert later or not reached, "the cancellation got lost"
     return not reached
+
+
+async def cancelled_at_every_turn(
+    run: Callable[[], Coroutine[Any, Any, None]], check: Callable[[], Awaitable[None]], most: int = 400
+) -> int:
+    """Run it again and again, cancelled a little later each time, until one run is through by then.
+
+    What tasks of its own do meanwhile is thereby interrupted anywhere, too. A little is a turn of
+    the loop at first, then half a millisecond. Returns how many runs there were.
+    """
+    loop = asyncio.get_running_loop()
+    for count in range(1, most):
+        task = loop.create_task(run())
+        for _ in range(min(count, _TURNS)):
+            await asyncio.sleep(0)
+        if count > _TURNS:
+            await asyncio.wait([task], timeout=0.0005 * (count - _TURNS))
+        over = task.done()
+        task.cancel()
+        await asyncio.wait([task])
+        if not task.cancelled():
+            task.result()
+        await check()
+        if over:
+            return count
+    raise AssertionError(f"not through after {most} runs")
 
 
 async def until(condition: Callable[[], object], seconds: float = 10) -> None:

@@ -39,6 +39,8 @@ def key_of(ciphertext: bytes, key: bytes = KEY, iv: bytes = IV) -> EncryptedFile
     return EncryptedFile(REF, key, iv, hashlib.sha256(ciphertext).digest())
 
 
-def request(file: EncryptedFile | None = None) -> MediaRequest:
+def request(
+    file: EncryptedFile | None = None, media_id: str = "id", token: str | None = "tok"
+) -> MediaRequest:
     """Return a request for the media."""
-    return MediaRequest(REF, encrypted=file, token="tok")
+    return MediaRequest(MediaRef(REF.server_name, media_id), encrypted=file, token=token)

@@ -212,14 +212,14 @@ async def test_uploads(tmp_path: Path) -> None:
     engine = ScriptedEngine()
     with House(tmp_path, serving(), [engine], max_size=MAX) as house:
         judge = house.gateway.judge_upload
-        assert (await judge(None, None, Declared())).name == "too_large"
+        assert (await judge(None, None, Declared())).verdict.name == "too_large"
         with Blob.of(PICTURE) as blob:
-            assert (await judge(blob, None, Declared("image/png", "a.png"))).result is Result.CLEAN
+            assert (await judge(blob, None, Declared("image/png", "a.png"))).verdict.result is Result.CLEAN
         ciphertext = encrypted(PICTURE)
         with Blob.of(ciphertext) as blob:
-            assert (await judge(blob, key_of(ciphertext), Declared("x", "y"))).result is Result.CLEAN
+            assert (await judge(blob, key_of(ciphertext), Declared("x", "y"))).verdict.result is Result.CLEAN
         with Blob.of(Path("/bin/true").read_bytes()) as blob:
-            assert (await judge(blob, None, Declared("image/png"))).name == DISGUISE_RULE
+            assert (await judge(blob, None, Declared("image/png"))).verdict.name == DISGUISE_RULE
     assert [detected for _, detected in engine.seen[:2]] == ["image/png"] * 2
     assert [seen for seen, _ in engine.seen[:2]] == [PICTURE] * 2
 

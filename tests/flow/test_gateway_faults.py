@@ -10,7 +10,6 @@ from typing import Final
 import pytest
 
 from ostiary.blob import Blob
-from ostiary.engines.interface import Sample
 from ostiary.errors import (
     EngineError,
     HomeserverError,
@@ -26,7 +25,9 @@ from tests.flow.fakes import (
     House,
     ScriptedEngine,
     StubHomeserver,
+    cancelled_at_every_turn,
     cancelled_everywhere,
+    finding,
     hang,
     raising,
     serving,
@@ -125,23 +126,20 @@ async def test_more_callers_than_room_all_get_their_turn(tmp_path: Path) -> None
     """Twenty callers with room for three at a time are all served, and never hold more than there is."""
     most = 0
 
-    async def watch(_: Sample) -> object:
+    async def verdict(media_id: str) -> Verdict:
         nonlocal most
-        most = max(most, house.held[1])
-        await asyncio.sleep(0)
-        return Infected("x")
+        async with house.gateway.media(request(media_id=media_id)) as outcome:
+            most = max(most, house.held[1])
+            await asyncio.sleep(0.01)
+            return outcome.verdict
 
-    with House(tmp_path, serving(*chunks(LARGE)), [ScriptedEngine(watch)], disk=3 * len(LARGE)) as house:
+    engine = ScriptedEngine(finding(Infected("x")))
+    with House(tmp_path, serving(*chunks(LARGE)), [engine], disk=3 * len(LARGE)) as house:
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(_verdict(house)) for _ in range(20)]
+            tasks = [group.create_task(verdict(str(number))) for number in range(20)]
         assert {task.result().result for task in tasks} == {Result.INFECTED}
         assert most == 3 * len(LARGE)
         assert house.held == (0, 0)
-
-
-async def _verdict(house: House) -> Verdict:
-    async with house.gateway.media(request()) as outcome:
-        return outcome.verdict
 
 
 @pytest.mark.parametrize("after", [None, 0, 1, 3])
@@ -235,7 +233,12 @@ async def test_cancelled_anywhere_nothing_is_held(
     engine = ScriptedEngine()
     with House(tmp_path, homeserver, [engine], max_size=MAX, rules=SERVE) as house:
 
-        async def run() -> None:
+        async def run() -> None:  # what a task of its own does for all callers
+            async with house.gateway._run(wanted) as outcome:
+                assert outcome.verdict.release
+                assert await taken(outcome) is not None
+
+        async def caller() -> None:
             async with house.gateway.media(wanted) as outcome:
                 assert outcome.verdict.release
                 assert await taken(outcome) is not None
@@ -247,6 +250,8 @@ async def test_cancelled_anywhere_nothing_is_held(
             assert (await house.ask(wanted))[0].release
 
         assert await cancelled_everywhere(run, check) >= 4
+        assert await cancelled_everywhere(caller, check) >= 2
+        assert await cancelled_at_every_turn(caller, check) >= 4
         assert not house.spool.memory.waiting + house.spool.disk.waiting
     assert list(tmp_path.iterdir()) == []
 
@@ -261,8 +266,8 @@ async def test_an_upload_cancelled_anywhere(tmp_path: Path, data: bytes) -> None
         before = open_descriptors()
 
         async def run() -> None:
-            verdict = await house.gateway.judge_upload(blob, key_of(ciphertext), Declared())
-            assert verdict.result is Result.CLEAN
+            outcome = await house.gateway.judge_upload(blob, key_of(ciphertext), Declared())
+            assert outcome.verdict.result is Result.CLEAN
 
         async def check() -> None:
             assert open_descriptors() == before
@@ -278,7 +283,7 @@ async def test_waiting_for_room_can_be_cancelled(tmp_path: Path) -> None:
         loop = asyncio.get_running_loop()
         first = loop.create_task(house.ask())
         await until(lambda: house.held[1] == len(LARGE))
-        second = loop.create_task(house.ask())
+        second = loop.create_task(house.ask(request(media_id="other")))
         await until(lambda: house.spool.disk.waiting == 1)
         for task in (second, first):
             task.cancel()

@@ -38,7 +38,9 @@ async def one(engine: ScriptedEngine, seconds: float = LONG) -> Report:
 async def test_a_finding_is_passed_on_as_it_is(said: Finding) -> None:
     """What an engine says is what the report holds, with the engine's name and weight."""
     station = Station(ScriptedEngine(finding(said), "x"), required=False, shadow=True)
-    assert await inspect(SAMPLE, [station], LONG) == (Report("x", said, required=False, shadow=True, version="1"),)
+    assert await inspect(SAMPLE, [station], LONG) == (
+        Report("x", said, required=False, shadow=True, version="1"),
+    )
 
 
 async def test_no_engines_no_reports() -> None:

@@ -1,4 +1,4 @@
-"""The command line: `ostiary serve`, `scan`, `check`, `secret`, `schema`.
+"""The command line: `ostiary serve`, `scan`, `check`, `secret`, `migrate`, `schema`.
 
 Reads the configuration, calls `ostiary.app`, and speaks to a person: results on standard output,
 everything else on standard error, colour and progress bars on a terminal only.
@@ -20,6 +20,7 @@ import uvloop
 
 from ostiary import __version__, app
 from ostiary.cli.check import Examination, Finding, Level, check_everything
+from ostiary.cli.migrate import MigrateOptions, migrate_file
 from ostiary.cli.scan import ScanOptions, scan_targets
 from ostiary.config.load import load, source
 from ostiary.config.schema import json_schema
@@ -129,6 +130,70 @@ def secret(
     except ConfigError as error:
         _fail(str(error))
     typer.echo(Envelope(made).public_key)
+
+
+@cli.command()
+def migrate(
+    old: Annotated[Path, typer.Argument(metavar="OLD.yaml", help="The old scanner's configuration.")],
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FILE",
+            help="Where the new configuration goes, mode 0600 if it holds secrets; nothing is overwritten. "
+            "Default: standard output.",
+            show_default=False,
+        ),
+    ] = None,
+    secret_path: Annotated[
+        Path | None,
+        typer.Option(
+            "--secret",
+            metavar="FILE",
+            help="Where the old scanner's key goes as a request secret, mode 0600; nothing is overwritten. "
+            "Default: request_secret, beside the old key file.",
+            show_default=False,
+        ),
+    ] = None,
+    homeserver: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help="The homeserver to ask, instead of what the old file says."),
+    ] = None,
+    directory: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Where the old scanner is started: its relative paths count from there, and are written "
+            "whole. Default: they count from here, and stay as they are.",
+            show_default=False,
+        ),
+    ] = None,
+    keep_pickle: Annotated[  # noqa: FBT002
+        bool,
+        typer.Option("--keep-pickle", help="Go on with the old key file and its passphrase, as they are."),
+    ] = False,
+    force: Annotated[  # noqa: FBT002
+        bool,
+        typer.Option("--force", help="Leave out what is undecided, instead of writing nothing."),
+    ] = False,
+) -> None:
+    """Turn a Matrix Content Scanner's configuration into Ostiary's, and its key file into a request secret.
+
+    Reads the files of both scanners, the Python one and the older JavaScript
+    one, and changes neither. The report on standard error has a line for every
+    key: kept, renamed, converted, dropped and why, defaults that differ, and
+    what is undecided because it has no safe meaning here. Clients notice
+    nothing: the public key stays the same.
+
+    Exit status: 0 where all was written, 1 where something is undecided and
+    nothing was.
+    """
+    options = MigrateOptions(old, output, secret_path, homeserver, directory, keep_pickle, force)
+    try:
+        raise typer.Exit(migrate_file(options))
+    except OstiaryError as error:
+        _fail(str(error))
 
 
 @cli.command()

@@ -20,14 +20,15 @@ from rich.console import Console
 
 from ostiary.app import engine_of, homeserver_of
 from ostiary.blob import Blob
+from ostiary.config.crypto import CryptoSettings
 from ostiary.config.engines import ClamdSettings, EngineSettings, ScriptSettings, YaraSettings
-from ostiary.config.settings import Settings, effective_engines, inert
+from ostiary.config.settings import Settings, effective_engines, inert, shared_by
 from ostiary.engines.interface import Engine, Sample
 from ostiary.errors import ConfigError, OstiaryError
 from ostiary.inspection import Station, inspect
 from ostiary.matrix.envelope import Envelope
 from ostiary.model import Clean, Infected, Unscannable
-from ostiary.secret_file import read_secret, readable_by_others
+from ostiary.secret_file import PrivateKey, read_private_key, readable_by_others
 from ostiary.spool_directory import spool_directory, takes_memory
 
 EICAR: Final = b"X5O!P%@AP[4\\PZX54(P^)7CC)7}$" + b"EICAR-STANDARD-ANTIVIRUS-TEST-FILE!$H+H*"
@@ -220,20 +221,28 @@ def _samples(settings: EngineSettings) -> tuple[bytes | None, bytes]:
 
 
 def _secret(settings: Settings) -> Finding:
-    path = settings.crypto.request_secret_path
+    crypto = settings.crypto
     try:
-        secret = read_secret(path)
+        key = read_private_key(crypto, shared_by(settings))
     except ConfigError as error:
         return Finding(Level.FAILED, "secret", str(error), _KEEP_THE_KEY)
-    if secret is not None:
-        if readable_by_others(path):
-            seen = f"{path} can be read by others than its owner"
-            return Finding(Level.WARNING, "secret", seen, f"chmod 600 {path}")
-        return Finding(Level.OK, "secret", f"{path}, public key {Envelope(secret).public_key}")
+    if key is not None:
+        return _present(key, crypto)
+    path = crypto.request_secret_path
     if os.access(path.parent if path.parent.exists() else path.parent.parent, os.W_OK):
         return Finding(Level.OK, "secret", f"{path} will be made at the first start")
     seen = f"{path} is missing and can't be made"
     return Finding(Level.FAILED, "secret", seen, f"make {path.parent}, or set crypto.request_secret_path")
+
+
+def _present(key: PrivateKey, crypto: CryptoSettings) -> Finding:
+    """Return what is to be said about a key that can be used."""
+    for path in (key.path, crypto.pickle_key_path):
+        if path is not None and readable_by_others(path):
+            seen = f"{path} can be read by others than its owner"
+            return Finding(Level.WARNING, "secret", seen, f"chmod 600 {path}")
+    kind = "legacy key file" if key.path == crypto.pickle_path else "request secret"
+    return Finding(Level.OK, "secret", f"{key.path} ({kind}), public key {Envelope(key.secret).public_key}")
 
 
 def _disk(settings: Settings) -> Finding:

@@ -91,15 +91,15 @@ class _Scanner:
     async def _stream(self, file: BinaryIO, size: int | None, declared: Declared) -> Verdict:
         gateway = self._built.gateway
         if size is not None and size > gateway.max_size:
-            return await gateway.judge_upload(None, None, declared)
+            return (await gateway.judge_upload(None, None, declared)).verdict
         async with AsyncExitStack() as held:
             room = gateway.max_size if size is None else size
             await held.enter_async_context(gateway.room(room, encrypted=False))
             blob = await self._blob(file)
             if blob is None:
-                return await gateway.judge_upload(None, None, declared)
+                return (await gateway.judge_upload(None, None, declared)).verdict
             held.callback(blob.close)
-            return await gateway.judge(blob, declared)
+            return (await gateway.judge(blob, declared)).verdict
 
     async def _blob(self, file: BinaryIO) -> Blob | None:
         """Return the bytes, None if there are more than may be scanned."""

@@ -40,13 +40,21 @@ def load(path: Path | None, environ: Mapping[str, str]) -> Settings:
     layer = over(with_one_download(read_environment(environ)), with_one_download(file))
     problems = list(layer.problems)
     try:
-        settings = Settings.model_validate(_without_nulls(layer.data))
+        settings = Settings.model_validate(without_nulls(layer.data))
     except ValidationError as error:
         problems += [Problem(layer.place(at), at, text) for at, text in problems_of(error, known_keys())]
     else:
         if not problems:
             return settings
     raise ConfigError(_message(problems))
+
+
+def read_layer(path: Path) -> Layer:
+    """Return what one file holds, its keys and values unchecked; ConfigError if it is no YAML of ours."""
+    layer = _file_layer(*_find(path, {}))
+    if layer.problems:
+        raise ConfigError(_message(list(layer.problems)))
+    return layer
 
 
 def source(path: Path | None, environ: Mapping[str, str]) -> str:
@@ -104,7 +112,7 @@ def _file_layer(name: str, content: bytes) -> Layer:
     return Layer(data if isinstance(data, dict) else {}, {**places, (): whole}, tuple(problems))
 
 
-def _without_nulls(data: Mapping[str, Value]) -> dict[str, Value]:
+def without_nulls(data: Mapping[str, Value]) -> dict[str, Value]:
     """Return the data without the keys that are null, except where null is a value of its own.
 
     A section or a key that holds nothing (its lines commented out, or null in a legacy scanner's

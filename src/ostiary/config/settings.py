@@ -10,7 +10,7 @@ from typing import Annotated, Final, Self
 from pydantic import Field, model_validator
 
 from ostiary.config.crypto import CryptoSettings
-from ostiary.config.download import DownloadSettings
+from ostiary.config.download import DownloadSettings, ineffective
 from ostiary.config.engines import (
     ClamdSettings,
     CommonSettings,
@@ -58,8 +58,8 @@ class Settings(Section):
     decides alone, and without that the built-in YARA rules."""
     proof: Annotated[ProofSettings, NotYet()] = Field(default_factory=ProofSettings)
     result_cache: ResultCacheSettings = Field(default_factory=ResultCacheSettings)
-    library: Annotated[LibrarySettings, NotYet()] = Field(default_factory=LibrarySettings)
-    access: Annotated[AccessSettings, NotYet()] = Field(default_factory=AccessSettings)
+    library: LibrarySettings = Field(default_factory=LibrarySettings)
+    access: AccessSettings = Field(default_factory=AccessSettings)
     download: DownloadSettings = Field(default_factory=DownloadSettings)
     crypto: CryptoSettings = Field(default_factory=CryptoSettings)
     media_api: Annotated[MediaApiSettings, NotYet()] = Field(default_factory=MediaApiSettings)
@@ -106,6 +106,15 @@ def _room_at_odds(settings: Settings) -> Iterator[tuple[KeyPath, str]]:
         yield key, f"limits.disk ({format_size(disk)}) must hold {needed}"
 
 
+def shared_by(settings: Settings) -> str | None:
+    """Return the setting by which several replicas work together, None where this one stands alone."""
+    if settings.result_cache.type == "redis":
+        return "result_cache.type: redis"
+    if settings.ledger.url.lower().startswith("postgresql:"):
+        return "a PostgreSQL ledger.url"
+    return None
+
+
 def effective_engines(settings: Settings) -> tuple[EngineSettings, ...]:
     """Return the engines that run, each with its name.
 
@@ -135,7 +144,7 @@ def _named(engines: tuple[EngineSettings, ...]) -> tuple[EngineSettings, ...]:
 
 
 def inert(settings: Settings) -> tuple[str, ...]:
-    """Return a line for each key that somebody set and that has no effect in this release."""
+    """Return a line for each key that somebody set and that has no effect, in this release or beside others."""
     lines: list[str] = []
     for name, field in Settings.model_fields.items():
         marker = not_yet(field.metadata)
@@ -144,7 +153,8 @@ def inert(settings: Settings) -> tuple[str, ...]:
                 lines += _inert_keys(f"engines[{index}]", engine, None)
         else:
             lines += _inert_keys(name, getattr(settings, name), marker)
-    return tuple(f"{key} is not in this release and has no effect yet" for key in lines)
+    not_here = (f"{key} is not in this release and has no effect yet" for key in lines)
+    return (*not_here, *ineffective(settings.download))
 
 
 def _inert_keys(where: str, section: Section, whole: NotYet | None) -> Iterator[str]:

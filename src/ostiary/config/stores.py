@@ -22,16 +22,16 @@ class ResultCacheSettings(Section):
     redis_url: Annotated[RedisUrl, Field(repr=False), NotYet(quiet=True)] = "redis://localhost:6379/1"
     """The Redis server and database."""
 
-    ttl: Annotated[Duration, NotYet(quiet=True)] = 3600.0
+    ttl: Duration = 3600.0
     """How long a verdict counts at most."""
 
-    max_size: Annotated[Whole, Field(ge=0, le=1_000_000_000), NotYet(quiet=True)] = 10_000
+    max_size: Annotated[Whole, Field(ge=0, le=1_000_000_000)] = 10_000
     """How many verdicts are kept in memory."""
 
-    max_file_size: Annotated[Size, NotYet(quiet=True)] = 20_000_000
+    max_file_size: Size = 20_000_000
     """Larger clean files are not kept in the library."""
 
-    exit_codes_to_ignore: Annotated[tuple[ExitCode, ...], NotYet(quiet=True)] = ()
+    exit_codes_to_ignore: tuple[ExitCode, ...] = ()
     """Exit codes of a script whose result is not kept."""
 
     grace: Annotated[Duration, NotYet(quiet=True)] = 0.0
@@ -41,13 +41,13 @@ class ResultCacheSettings(Section):
 class LibrarySettings(Section):
     """Stored clean copies."""
 
-    memory: Annotated[Size, NotYet(unless=(0,))] = 64 << 20
+    memory: Size = 64 << 20
     """Bytes of stored copies in memory; 0: none."""
 
     disk: Annotated[Size, NotYet(unless=(0,))] = 1 << 30
     """Bytes of stored copies on disk; 0: none."""
 
-    path: FilePath = Path("/var/lib/ostiary/library")
+    path: Annotated[FilePath, NotYet()] = Path("/var/lib/ostiary/library")
     """The folder of the copies on disk."""
 
     revalidate: Duration = 300.0

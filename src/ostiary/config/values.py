@@ -1,9 +1,9 @@
 """Durations and sizes: numbers, or numbers with a unit. Pure.
 
 A duration is float seconds, a size int bytes. "90s", "5m", "1h", "1d", "1w"; "100MB" is 10^8 and
-"64MiB" 2^26. The longer spellings and the freedom of case and spaces ("1 week", "10 mb", "10M")
-are those that the Matrix Content Scanner's files may hold. Nothing negative, infinite or
-boundless passes.
+"64MiB" 2^26. The longer spellings and the freedom of case and spaces ("1 week", "10 mb", "10M", "1
+gigabyte") are those that the Matrix Content Scanner's files may hold; its sizes are humanfriendly's.
+Nothing negative, infinite or boundless passes.
 """
 
 import re
@@ -43,14 +43,16 @@ _SECONDS: Final = {
 }
 _SIZE_UNITS: Final = {
     "B": ("byte", "bytes"),
-    "kB": ("k",),
-    "MB": ("m",),
-    "GB": ("g",),
-    "TB": ("t",),
-    "KiB": (),
-    "MiB": (),
-    "GiB": (),
-    "TiB": (),
+    "kB": ("k", "kilobyte", "kilobytes"),
+    "MB": ("m", "megabyte", "megabytes"),
+    "GB": ("g", "gigabyte", "gigabytes"),
+    "TB": ("t", "terabyte", "terabytes"),
+    "PB": ("p", "petabyte", "petabytes"),
+    "KiB": ("kibibyte", "kibibytes"),
+    "MiB": ("mebibyte", "mebibytes"),
+    "GiB": ("gibibyte", "gibibytes"),
+    "TiB": ("tebibyte", "tebibytes"),
+    "PiB": ("pebibyte", "pebibytes"),
 }
 _BYTES: Final = {
     "B": 1,
@@ -58,10 +60,12 @@ _BYTES: Final = {
     "MB": 10**6,
     "GB": 10**9,
     "TB": 10**12,
+    "PB": 10**15,
     "KiB": 1 << 10,
     "MiB": 1 << 20,
     "GiB": 1 << 30,
     "TiB": 1 << 40,
+    "PiB": 1 << 50,
 }
 
 

@@ -14,11 +14,12 @@ from typing import Final
 import structlog
 from aiohttp import hdrs, web
 
+from ostiary.access import Access
 from ostiary.errors import MissingTokenError, UnknownTokenError
-from ostiary.gateway import Gateway, Media
+from ostiary.fetching import Media
+from ostiary.gateway import Gateway
 from ostiary.matrix.content_disposition import safe_disposition
 from ostiary.matrix.envelope import Envelope
-from ostiary.matrix.homeserver import Homeserver
 from ostiary.matrix.request_body import Enveloped, Plain, encrypted_file, request_object
 from ostiary.model import EncryptedFile, MediaRequest, Result, Verdict
 from ostiary.web.answers import json_answer, refusal_answer, send_media
@@ -39,7 +40,7 @@ class ScannerApi:
     """The handlers and what they need; `idle` is how long a client may be silent, in seconds."""
 
     gateway: Gateway
-    homeserver: Homeserver
+    access: Access
     envelope: Envelope
     headers_to_forward: Sequence[str]
     idle: float
@@ -104,7 +105,7 @@ class ScannerApi:
         token = token_of(request, call)
         if token is None:
             raise MissingTokenError("scanning a file before its upload needs an access token")
-        user = await self.homeserver.whoami(token)
+        user = (await self.access.identity(token, self._forwarded(request))).user
         boundary = boundary_of(request.headers.get(hdrs.CONTENT_TYPE, ""))
         limit = self.gateway.max_size
         size = limit if request.content_length is None else min(limit, request.content_length)
@@ -114,10 +115,10 @@ class ScannerApi:
             form = await read_form(body, boundary, self.gateway.writer(), limit)
             if form.file is not None:
                 held.callback(form.file.close)
-            verdict = await self.gateway.judge_upload(form.file, _key_of(form), form.declared)
+            outcome = await self.gateway.judge_upload(form.file, _key_of(form), form.declared)
             what = f"a file before its upload by {user}"
-            self.gateway.record(verdict, what, started, encrypted=form.body is not None)
-            return scan_answer(verdict)
+            self.gateway.record(outcome, what, started, encrypted=form.body is not None)
+            return scan_answer(outcome.verdict)
 
 
 def _key_of(form: Form) -> EncryptedFile | None:

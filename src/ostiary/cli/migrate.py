@@ -1,0 +1,172 @@
+"""`ostiary migrate`: a legacy scanner's configuration and key file become ours.
+
+The thin, reading and writing side of `ostiary.config.migration`. The report comes first, one line a key;
+then, unless something is undecided, the request secret and the new configuration are written, each
+whole or not at all and never over another file. The old files are only read: the way back stays open.
+"""
+
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from rich.console import Console
+
+from ostiary.config.draft import Change, Note
+from ostiary.config.load import read_layer, shown_file
+from ostiary.config.migration import Choices, Migration, migrate
+from ostiary.errors import ConfigError
+from ostiary.matrix.envelope import Envelope
+from ostiary.new_file import write_new
+from ostiary.secret_file import PrivateKey, read_private_key, read_secret, write_secret
+
+_STYLES: Final = {
+    Change.UNDECIDED: "bold red",
+    Change.ATTENTION: "yellow",
+    Change.DROPPED: "yellow",
+    Change.DEFAULT: "dim",
+}
+_LOST: Final = (
+    "without it Ostiary makes a new key at its first start, and clients that keep the old public key "
+    "fail until they fetch the new one"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class MigrateOptions:
+    """What stands on the command line; see `ostiary migrate --help`."""
+
+    old: Path
+    output: Path | None
+    secret: Path | None
+    homeserver: str | None
+    directory: Path | None
+    keep_pickle: bool
+    force: bool
+
+
+def migrate_file(options: MigrateOptions) -> int:
+    """Report and write; return the exit status, 1 where nothing was written. ConfigError: nothing either."""
+    if options.keep_pickle and options.secret is not None:
+        raise ConfigError("--secret and --keep-pickle exclude each other: convert the key file, or keep it")
+    if options.output is not None and os.path.lexists(options.output):
+        raise ConfigError(f"{options.output} exists already: it is left as it is")
+    migration = migrate(read_layer(options.old), _choices(options))
+    key, problems = _key(migration, options)
+    notes = (*migration.notes, *_on_script(migration), *problems)
+    console = Console(stderr=True, highlight=False, markup=False, emoji=False, soft_wrap=True)
+    language = "JavaScript" if migration.javascript else "Python"
+    console.print(f"{shown_file(options.old)}: a configuration of the {language} matrix-content-scanner")
+    undecided = [note for note in notes if note.change is Change.UNDECIDED]
+    left_out = options.force and not any(note.final for note in undecided)
+    for note in notes:
+        change = "left out" if left_out and note in undecided else note.change.value
+        line = f"line {note.line}" if note.line else ""
+        console.print(f"  {change:<10} {line:<9} {note.text}", style=_STYLES.get(note.change))
+    if undecided and not left_out:
+        console.print(f"\n{_why_nothing(undecided)}", style="bold red")
+        return 1
+    _write(migration, key, options, console)
+    return 0
+
+
+def _choices(options: MigrateOptions) -> Choices:
+    directory, secret = options.directory, options.secret
+    if directory is not None:
+        directory = directory.absolute()
+        secret = secret.absolute() if secret is not None else None
+    return Choices(options.homeserver, secret, directory, options.keep_pickle)
+
+
+def _why_nothing(undecided: list[Note]) -> str:
+    many = "1 thing is" if len(undecided) == 1 else f"{len(undecided)} things are"
+    if any(note.final for note in undecided):
+        final = "; ".join(note.text.partition(":")[0] for note in undecided if note.final)
+        return f"nothing was written: {many} undecided, and can't be left out: {final}"
+    return f"nothing was written: {many} undecided. Decide as said above, or leave out what is, with --force"
+
+
+def _key(migration: Migration, options: MigrateOptions) -> tuple[PrivateKey | None, list[Note]]:
+    """Return the old scanner's key, and what stands in the way of using it."""
+    crypto = migration.pickle or migration.settings.crypto
+    if crypto.pickle_path is None:
+        return None, []
+    try:
+        key = read_private_key(crypto)
+    except ConfigError as error:
+        text = f"the key: {error}{_elsewhere(crypto.pickle_path, options)}; {_LOST}"
+        return None, [Note(Change.UNDECIDED, 0, text)]
+    if key is None or migration.pickle is None:
+        return key, []
+    return key, list(_in_the_way(migration.settings.crypto.request_secret_path, key))
+
+
+def _elsewhere(pickle: Path, options: MigrateOptions) -> str:
+    """Return a hint where a relative path means another file to whoever runs us than to the old scanner."""
+    folder = options.old.parent
+    if options.directory is not None or pickle.exists() or not (folder / pickle).is_file():
+        return ""
+    return f" (there is one beside the old configuration: --directory {folder})"
+
+
+def _in_the_way(path: Path, key: PrivateKey) -> Iterator[Note]:
+    """Yield what is wrong with the place of the new secret: never is another key replaced."""
+    try:
+        there = read_secret(path)
+    except ConfigError as error:
+        yield Note(Change.UNDECIDED, 0, f"{error}; name another place with --secret", final=True)
+        return
+    if there not in {None, key.secret}:
+        keys = f"it opens {Envelope(there).public_key}, the old scanner's {Envelope(key.secret).public_key}"
+        text = f"{path}: another key is there already ({keys}); name another place with --secret"
+        yield Note(Change.UNDECIDED, 0, text, final=True)
+
+
+def _on_script(migration: Migration) -> Iterator[Note]:
+    """Yield a note where the script can't run here: `serve` would not start."""
+    script = migration.settings.scan.script
+    if script is None or (script.is_file() and os.access(script, os.X_OK)):
+        return
+    found = shutil.which(str(script)) if script.parent == Path() else None
+    hint = f"there is one at {found}: write its whole path" if found else "Ostiary does not start without it"
+    yield Note(Change.ATTENTION, 0, f"scan.script: {script} is no executable file here; {hint}")
+
+
+def _write(migration: Migration, key: PrivateKey | None, options: MigrateOptions, console: Console) -> None:
+    crypto, output = migration.settings.crypto, options.output
+    console.print()
+    if key is None:
+        console.print(f"key: {crypto.request_secret_path}, made at the first start where it is missing")
+    elif migration.pickle is None:
+        console.print(f"key: {key.path}, read as it is; public key {Envelope(key.secret).public_key}")
+    else:
+        path = crypto.request_secret_path
+        with_what = _write_secret(path, key.secret)
+        public = Envelope(key.secret).public_key
+        console.print(f"key: {path} ({with_what}), public key {public}, as before")
+    if output is None:
+        sys.stdout.write(migration.text)
+        console.print("next: save it, then `ostiary check --config FILE`")
+        return
+    try:
+        write_new(output, migration.text.encode(), 0o600 if migration.private else 0o644)
+    except OSError as error:
+        raise ConfigError(f"{output}: the new configuration can't be written: {error.strerror}") from None
+    secrets = " (mode 0600: it holds secrets)" if migration.private else ""
+    console.print(f"configuration: {output}{secrets}\nnext: ostiary check --config {output}")
+
+
+def _write_secret(path: Path, secret: bytes) -> str:
+    """Write the request secret where it is not there already, and say what was done."""
+    try:
+        write_secret(path, secret)
+    except FileExistsError:
+        if read_secret(path) != secret:
+            raise ConfigError(f"{path}: something is in the way of the request secret") from None
+        return "there already"
+    if os.geteuid() == 0:
+        return "mode 0600, root's: chown it to the user that Ostiary runs as"
+    return "mode 0600"

@@ -1,0 +1,63 @@
+"""Does evidence still count? It does while whatever made it still decides somewhere.
+
+New signatures, rules or scripts make old evidence stale by themselves: each report holds the version
+of the engine that made it, and here stands which versions are live. They are asked for once a second
+while somebody wants to know, and nobody waits for that but the first after a quiet while.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Final
+
+from ostiary.background import Background
+from ostiary.engines.interface import Engine
+from ostiary.model import Evidence, Report
+
+FRESH: Final = 1.0
+"""Seconds after which the engines are asked again, in the background."""
+
+OLDEST: Final = 5.0
+"""Seconds after which nobody goes by an older answer: changed signatures count by then."""
+
+
+class LiveVersions:
+    """The versions of some engines; they are asked for in the `background`."""
+
+    def __init__(self, engines: Sequence[Engine], background: Background) -> None:
+        self._engines = tuple(engines)
+        self._background = background
+        self._versions: dict[str, frozenset[str]] = {}
+        self._asked = float("-inf")  # by the loop's clock
+        self._refresh: asyncio.Task[None] | None = None
+
+    async def count(self, evidence: Evidence) -> bool:
+        """Say whether the engines that made the evidence would say the same today."""
+        live = await self._live()
+        return all(
+            report.version in live.get(report.engine, ()) for report in evidence.reports if _speaks(report)
+        )
+
+    async def _live(self) -> dict[str, frozenset[str]]:
+        age = asyncio.get_running_loop().time() - self._asked
+        if age <= FRESH:
+            return self._versions
+        if self._refresh is None or self._refresh.done():
+            self._refresh = self._background.start(self._ask())
+        if age > OLDEST:
+            await asyncio.wait([self._refresh])
+        return self._versions
+
+    async def _ask(self) -> None:
+        asked = asyncio.get_running_loop().time()
+        async with asyncio.TaskGroup() as group:
+            tasks = {engine.name: group.create_task(engine.versions()) for engine in self._engines}
+        self._versions = {name: task.result() for name, task in tasks.items()}
+        self._asked = asked
+
+
+def _speaks(report: Report) -> bool:
+    """Say whether the report is an engine's word that decides something.
+
+    An engine that was silent has no version; what stands for it is kept for a short time only.
+    """
+    return bool(report.version) and not report.shadow

@@ -1,0 +1,159 @@
+"""From bytes in hand to evidence: known already, or found out by the engines now.
+
+The same bytes are inspected once, however many callers hold a copy of them at the same time and
+under whatever media ID. What is known counts while the engines that said it would still say it.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import structlog
+
+from ostiary import policy
+from ostiary.blob import Blob
+from ostiary.currency import LiveVersions
+from ostiary.digests import Digests
+from ostiary.engines.filetype import UNKNOWN, TypeDetector
+from ostiary.engines.interface import Sample
+from ostiary.inflight import Once
+from ostiary.inspection import Station, inspect
+from ostiary.metrics import Metrics
+from ostiary.model import Cause, Clean, Declared, Evidence, Infected, Report, Unscannable, Verdict, name_of
+from ostiary.verdicts.interface import VerdictStore
+
+log = structlog.get_logger()
+
+HELD: Final = 60.0
+"""Seconds that a timeout is held against the bytes: one archive bomb can't eat the engines."""
+
+_NO_TYPE: Final = Report("file type", Unscannable(Cause.TIMEOUT, "its type was not found out in time"))
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """Bytes that one media may have, and seconds that its whole inspection may take."""
+
+    max_size: int
+    timeout: float
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """What is remembered of inspections: where, for how many seconds, under which digests.
+
+    `clock` dates evidence, in seconds; it must be the one that the store goes by.
+    """
+
+    store: VerdictStore
+    live: LiveVersions
+    digests: Digests
+    ttl: float
+    clock: Callable[[], float]
+
+
+class Judge:
+    """Finds evidence on bytes, and turns it into verdicts by the operator's rules."""
+
+    def __init__(
+        self,
+        *,
+        detector: TypeDetector,
+        stations: Sequence[Station],
+        rules: policy.Rules,
+        bounds: Bounds,
+        memory: Memory,
+        metrics: Metrics,
+    ) -> None:
+        self.rules = rules
+        self.bounds = bounds
+        self._detector = detector
+        self._stations = tuple(stations)
+        self._memory = memory
+        self._metrics = metrics
+        self._once: Once[bytes, Evidence] = Once()
+
+    @property
+    def digests(self) -> Digests:
+        """The digests that evidence is remembered under."""
+        return self._memory.digests
+
+    def verdict(self, evidence: Evidence, declared: Declared) -> Verdict:
+        """Judge the evidence for one request."""
+        return policy.judge(evidence.reports, evidence.detected_type, declared, self.rules)
+
+    def too_large(self) -> Evidence:
+        """Return what stands for evidence on bytes that nobody looked at."""
+        return Evidence((policy.too_large(self.bounds.max_size),), "", self._memory.clock())
+
+    async def evidence(self, blob: Blob) -> tuple[Evidence, bool]:
+        """Return the evidence on these bytes, and whether it was there without asking the engines."""
+        index = self.digests.content(blob.sha256)
+        known = await self.known(index)
+        if known is not None:
+            return known, True
+        evidence, inspected = await self._once.result(index, lambda: self._inspected(index, blob))
+        return evidence, not inspected
+
+    async def known(self, index: bytes) -> Evidence | None:
+        """Return what is remembered under an index and still counts."""
+        evidence = await self._memory.store.get(index)
+        if evidence is None or not await self._memory.live.count(evidence):
+            return None
+        return evidence
+
+    async def remember(self, index: bytes, evidence: Evidence) -> None:
+        """Keep the evidence under an index, for as long as it is worth keeping."""
+        seconds = worth_keeping(evidence.reports, self._memory.ttl)
+        if seconds > 0:
+            await self._memory.store.put(index, evidence, seconds)
+
+    async def _inspected(self, index: bytes, blob: Blob) -> Evidence:
+        made = self._memory.clock()
+        reports, detected_type = await self._reports(blob)
+        self._note(reports)
+        evidence = Evidence(tuple(reports), detected_type, made)
+        await self.remember(index, evidence)
+        return evidence
+
+    async def _reports(self, blob: Blob) -> tuple[Sequence[Report], str]:
+        try:
+            async with asyncio.timeout(self.bounds.timeout):
+                detected_type = await self._detector.detect(blob)
+        except TimeoutError:
+            return (_NO_TYPE,), UNKNOWN
+        if blob.size > self.bounds.max_size:
+            return (policy.too_large(self.bounds.max_size),), detected_type
+        with self._metrics.scan_duration.time():
+            sample = Sample(blob, detected_type)
+            return await inspect(sample, self._stations, self.bounds.timeout), detected_type
+
+    def _note(self, reports: Sequence[Report]) -> None:
+        """Count what was found; what engines found that don't decide is logged here, and only here."""
+        if any(isinstance(report.finding, Infected) for report in reports if not report.shadow):
+            self._metrics.infected.inc()
+        for report in reports:
+            if report.shadow and not isinstance(report.finding, Clean):
+                kind = type(report.finding).__name__.lower()
+                self._metrics.shadow_findings.labels(kind).inc()
+                log.warning("shadow", engine=report.engine, finding=kind, name=name_of(report.finding))
+
+
+def worth_keeping(reports: Sequence[Report], ttl: float) -> float:
+    """Return for how many seconds evidence is kept: what was no engine's word is not, or not for long.
+
+    A timeout is held against the bytes for a while. Where an engine that is not required was out of
+    order, the others' word counts for as long, and then all are asked again.
+    """
+    seconds = ttl
+    for report in reports:
+        cause = report.finding.cause if isinstance(report.finding, Unscannable) else None
+        temporary = cause is not None and not cause.permanent
+        if report.shadow:
+            continue
+        if cause is Cause.TIMEOUT or (temporary and not report.required):
+            seconds = min(seconds, HELD)
+        elif temporary or not report.lasting:
+            return 0.0
+    return seconds

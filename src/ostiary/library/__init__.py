@@ -1,0 +1,1 @@
+"""Stored copies of media: bytes and headers as the homeserver gave them, never a judgement."""

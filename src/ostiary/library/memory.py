@@ -1,0 +1,40 @@
+"""Stored copies in this process's memory, bounded by bytes and by count."""
+
+from typing import Final
+
+from ostiary.library.interface import LibraryKey, StoredCopy
+from ostiary.lru import SegmentedLru
+
+MOST: Final = 1 << 16
+"""Copies at most, however small they are."""
+
+_OVERHEAD: Final = 1024  # bytes that a copy takes beyond its own: key, headers, bookkeeping
+
+
+class MemoryLibrary:
+    """Keeps copies of at most `largest` bytes each in at most `capacity` bytes together."""
+
+    def __init__(self, capacity: int, largest: int, most: int = MOST) -> None:
+        self.largest = max(0, min(largest, capacity - _OVERHEAD))
+        self._copies: SegmentedLru[LibraryKey, StoredCopy] = SegmentedLru(most, capacity)
+
+    def __len__(self) -> int:
+        return len(self._copies)
+
+    @property
+    def used(self) -> int:
+        """Bytes in use."""
+        return self._copies.weight
+
+    def get(self, key: LibraryKey) -> StoredCopy | None:
+        """Return the copy, None where there is none."""
+        return self._copies.get(key)
+
+    def put(self, key: LibraryKey, copy: StoredCopy) -> None:
+        """Keep the copy, in place of an older one."""
+        if len(copy.data) <= self.largest:
+            self._copies.put(key, copy, len(copy.data) + _OVERHEAD)
+
+    def evict(self, sha256: bytes) -> None:
+        """Let go of every copy of these bytes."""
+        self._copies.drop(lambda copy: copy.sha256 == sha256)
