@@ -86,18 +86,22 @@ class Blob:
             raise ValueError("the blob is closed")
         return os.pread(self._descriptor, size, offset)
 
-    async def chunks(self, size: int = CHUNK) -> AsyncIterator[bytes]:
-        """Yield all bytes in order, off the event loop where they are a file.
+    async def chunks(
+        self, size: int = CHUNK, *, start: int = 0, stop: int | None = None
+    ) -> AsyncIterator[bytes]:
+        """Yield the bytes in order, all or those from `start` up to `stop`; off the event loop from a file.
 
         OSError if the file became shorter than it was: a short read must not look like the end.
         """
+        stop = self.size if stop is None else min(stop, self.size)
         if self._data is not None:
-            if self._data:
-                yield self._data
+            whole = (start, stop) == (0, self.size)
+            if start < stop:
+                yield self._data if whole else self._data[start:stop]
             return
-        offset = 0
-        while offset < self.size:
-            chunk = await run_blocking(self.read, offset, min(size, self.size - offset))
+        offset = start
+        while offset < stop:
+            chunk = await run_blocking(self.read, offset, min(size, stop - offset))
             if not chunk:
                 raise OSError(errno.EIO, "a spooled file became shorter")
             offset += len(chunk)

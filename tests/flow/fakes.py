@@ -235,11 +235,11 @@ class House:
             memory=Memory(self.verdicts, live, digests, 3600, self.clock),
             metrics=self.metrics,
         )
-        access = Access(getattr(homeserver, "whoami", _nobody), check, 60, self.clock)
+        self.access = Access(getattr(homeserver, "whoami", _nobody), check, 60, self.clock)
         fetcher = Fetcher(
             source=homeserver,
             library=self.library,
-            access=access,
+            access=self.access,
             spool=self.spool,
             digests=digests,
             bounds=FetchBounds(
@@ -255,7 +255,7 @@ class House:
             fetcher=fetcher,
             spool=self.spool,
             judge=self.judge,
-            access=access,
+            access=self.access,
             flights=self.flights,
             metrics=self.metrics,
         )

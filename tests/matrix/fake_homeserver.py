@@ -7,11 +7,14 @@ tests/peers and tests/end_to_end.
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Mapping
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
+
+from ostiary.matrix.homeserver import Download, Homeserver
+from ostiary.model import MediaRequest
 
 HOST = "127.0.0.1"
 
@@ -195,3 +198,11 @@ def _parsed(head: bytes) -> Received:
     method, target, _ = first.split(" ")
     pairs = (line.split(":", 1) for line in lines)
     return Received(method, target, tuple((name.lower(), value.strip()) for name, value in pairs))
+
+
+@asynccontextmanager
+async def opened(client: Homeserver, request: MediaRequest) -> AsyncIterator[Download]:
+    """Open the media for somebody who has no copy of it."""
+    async with client.media(request) as download:
+        assert download is not None
+        yield download

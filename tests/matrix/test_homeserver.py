@@ -8,7 +8,7 @@ import pytest
 
 from ostiary.errors import HomeserverError, HomeserverRefusalError
 from ostiary.matrix.homeserver import Download, Homeserver
-from ostiary.model import MediaRef, MediaRequest, ResizeMethod, Thumbnail
+from ostiary.model import Identity, MediaRef, MediaRequest, ResizeMethod, Thumbnail
 from peers.processes import free_port
 from tests.descriptors import open_descriptors
 from tests.flow.fakes import cancelled_everywhere, until
@@ -20,6 +20,7 @@ from tests.matrix.fake_homeserver import (
     error,
     json_object,
     media,
+    opened,
     reset,
     silent_after,
 )
@@ -63,7 +64,7 @@ async def body_of(download: Download) -> bytes:
 
 async def fetch(client: Homeserver, request: MediaRequest) -> bytes:
     """Return the media's bytes."""
-    async with client.media(request) as download:
+    async with opened(client, request) as download:
         return await body_of(download)
 
 
@@ -250,7 +251,7 @@ async def test_size_and_headers_are_there_before_the_body(server: FakeHomeserver
     """A download tells what it will be while its body is still to come."""
     head = b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\nContent-Type: image/png\r\n"
     server.otherwise = silent_after(head + b"Content-Disposition: inline; filename=a.png\r\n\r\n")
-    async with client.media(wanted()) as download:
+    async with opened(client, wanted()) as download:
         assert (download.size, download.content_type) == (9, "image/png")
         assert download.content_disposition == "inline; filename=a.png"
 
@@ -310,7 +311,7 @@ async def test_nobody_there() -> None:
 async def test_whoami(server: FakeHomeserver, client: Homeserver) -> None:
     """The token's owner, as the homeserver says; its refusal passes as such."""
     server.replies[WHOAMI] = json_object(user_id="@alice:example.org", device_id="X", is_guest=False)
-    assert await client.whoami("tok") == "@alice:example.org"
+    assert await client.whoami("tok") == Identity("@alice:example.org")
     assert server.received[0].header("authorization") == ["Bearer tok"]
     server.replies[WHOAMI] = error(401, "M_UNKNOWN_TOKEN", soft_logout=True)
     with pytest.raises(HomeserverRefusalError) as refused:

@@ -22,6 +22,7 @@ from tests.matrix.fake_homeserver import (
     endless,
     error,
     media,
+    opened,
     pieces,
     silent_after,
 )
@@ -49,7 +50,7 @@ async def client(server: FakeHomeserver) -> AsyncIterator[Homeserver]:
 
 async def fetch(client: Homeserver) -> bytes:
     """Return the media's bytes."""
-    async with client.media(WANTED) as download:
+    async with opened(client, WANTED) as download:
         return b"".join([chunk async for chunk in download.chunks()])
 
 
@@ -153,7 +154,7 @@ async def test_a_whole_answer_is_the_file(
 ) -> None:
     """Every framing and encoding that HTTP knows gives the same bytes; the size only where it is known."""
     server.otherwise = reply
-    async with client.media(WANTED) as download:
+    async with opened(client, WANTED) as download:
         assert download.size == size
         assert b"".join([chunk async for chunk in download.chunks()]) == TEXT
 
@@ -168,7 +169,7 @@ async def test_a_bomb_is_no_more_than_its_first_bytes(
     more = packer.compress(bytes(1 << 24)) + packer.flush(zlib.Z_FULL_FLUSH)
     server.otherwise = endless(OK + f"Content-Encoding: {coding}\r\n\r\n".encode() + head, more)
     taken = 0
-    async with client.media(WANTED) as download:
+    async with opened(client, WANTED) as download:
         async for chunk in download.chunks():
             assert len(chunk) <= PIECE
             taken += len(chunk)
@@ -201,7 +202,7 @@ async def test_content_types(
 ) -> None:
     """Only what is in the grammar passes: the header will be one of ours."""
     server.otherwise = cut(b"HTTP/1.1 200 OK\r\nContent-Type: " + value + b"\r\nContent-Length: 0\r\n\r\n")
-    async with client.media(WANTED) as download:
+    async with opened(client, WANTED) as download:
         got = download.content_type
     assert (got and " ".join(got.split())) == (expected and " ".join(expected.split()))
 
@@ -224,14 +225,14 @@ async def test_content_dispositions(
     server.otherwise = cut(
         b"HTTP/1.1 200 OK\r\nContent-Disposition: " + value + b"\r\nContent-Length: 0\r\n\r\n"
     )
-    async with client.media(WANTED) as download:
+    async with opened(client, WANTED) as download:
         assert download.content_disposition == expected
 
 
 async def test_headers_that_come_twice(server: FakeHomeserver, client: Homeserver) -> None:
     """The first one counts, for what is judged and what is sent alike."""
     server.otherwise = with_length(b"", b"Content-Type: text/html")
-    async with client.media(WANTED) as download:
+    async with opened(client, WANTED) as download:
         assert download.content_type == "image/png"
 
 

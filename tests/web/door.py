@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import aiohttp
 from aiohttp import web
@@ -134,6 +134,9 @@ async def opened(
     rules: Rules | None = None,
     max_size: int = 8 << 20,
     memory: int = 64 << 20,
+    library: int = 0,
+    verdicts: int = 0,
+    check: Literal["token", "media", "none"] = "token",
 ) -> AsyncIterator[Door]:
     """Build it, serve, and take it down again; without engines one calls everything clean."""
     async with AsyncExitStack() as stack:
@@ -150,10 +153,13 @@ async def opened(
                 rules=rules,
                 max_size=max_size,
                 memory=memory,
+                library=library,
+                verdicts=verdicts,
+                check=check,
             )
         )
         envelope = Envelope(bytes(range(32)))
-        api = ScannerApi(house.gateway, client, envelope, headers_to_forward, idle)
+        api = ScannerApi(house.gateway, house.access, envelope, headers_to_forward, idle)
         places = Budget("requests", requests, wait)
         health = Health((places, house.spool.memory, house.spool.disk), State.READY)
         server = HttpServer(Front(api.handle, health, places, house.metrics), idle, most)

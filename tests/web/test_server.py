@@ -1,5 +1,6 @@
 """The front over real HTTP: every route, every refusal, and nothing in an answer that is not ours."""
 
+import hashlib
 import json
 import re
 from pathlib import Path
@@ -62,7 +63,15 @@ async def test_download(door: Door, path: str) -> None:
     assert (got.status, got.body) == (200, PICTURE)
     name = "other.png" if path.endswith("png") else "cat.png"
     disposition = f'inline; filename="{name}"'
-    assert headers_of(got) == {**MEDIA, "Content-Type": "image/png", "Content-Disposition": disposition}
+    etag = got.headers.pop("ETag")
+    assert re.fullmatch(r'"[0-9a-f]{32}"', etag)
+    assert hashlib.sha256(PICTURE).hexdigest()[:32] not in etag
+    assert headers_of(got) == {
+        **MEDIA,
+        "Content-Type": "image/png",
+        "Content-Disposition": disposition,
+        "Accept-Ranges": "bytes",
+    }
     assert got.headers["Content-Length"] == str(len(PICTURE))
     assert door.homeserver.paths == [f"{V1}/download/{PLACE}"]
 
@@ -72,7 +81,13 @@ async def test_thumbnail(door: Door) -> None:
     door.homeserver.otherwise = media(PICTURE)
     got = await door.ask(f"thumbnail/{PLACE}?width=64&height=48&method=crop&animated=true")
     assert (got.status, got.body) == (200, PICTURE)
-    assert headers_of(got) == {**MEDIA, "Content-Type": "image/png", "Content-Disposition": "inline"}
+    assert got.headers.pop("ETag")
+    assert headers_of(got) == {
+        **MEDIA,
+        "Content-Type": "image/png",
+        "Content-Disposition": "inline",
+        "Accept-Ranges": "bytes",
+    }
     assert door.homeserver.received[0].target.endswith("?width=64&height=48&method=crop&animated=true")
 
 

@@ -1,19 +1,25 @@
-"""Responses: JSON, refusals, and the bytes of a media, sent at the client's pace but not for ever."""
+"""Responses: JSON, refusals, and the bytes of a media, sent at the client's pace but not for ever.
+
+Whoever asks for a part, or whether its own copy is still good, is answered from the same bytes.
+"""
 
 import asyncio
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Final
 
 import structlog
-from aiohttp import web
+from aiohttp import hdrs, web
 
 from ostiary.blob import Blob
-from ostiary.web.errors import Refusal
+from ostiary.web.conditions import Span, span, unchanged
+from ostiary.web.errors import NO_SUCH_RANGE, Refusal
 from ostiary.web.headers import MEDIA, NOT_STORED
 
 log = structlog.get_logger()
 
+_SAFE: Final = frozenset({hdrs.METH_GET, hdrs.METH_HEAD})
 _SLICE: Final = 1 << 16  # bytes between two looks at the clock
 
 
@@ -34,23 +40,59 @@ def refusal_answer(refusal: Refusal) -> web.Response:
     return response
 
 
-async def send_media(
-    request: web.BaseRequest, blob: Blob, *, content_type: str, disposition: str, idle: float
-) -> web.StreamResponse:
-    """Send the blob while it is held, and return the finished response.
+@dataclass(frozen=True, slots=True)
+class Labels:
+    """What the headers of a media's response say of it."""
+
+    content_type: str
+    disposition: str
+    etag: str
+
+
+async def send_media(request: web.BaseRequest, blob: Blob, labels: Labels, idle: float) -> web.StreamResponse:
+    """Send what of the blob is asked for, while it is held, and return the finished response.
 
     A client that takes nothing for `idle` seconds is cut off. So is one whose response we can't
     finish: its status has gone out, and a short body must not look like a whole one.
     """
+    part = None
+    if request.method in _SAFE:  # elsewhere these headers mean nothing of the kind (RFC 9110, 13.2.1, 14.2)
+        if unchanged(request.headers.get(hdrs.IF_NONE_MATCH), labels.etag):
+            return web.Response(status=304, headers={**MEDIA, "ETag": labels.etag})
+        if request.method == hdrs.METH_GET:
+            wanted, condition = request.headers.get(hdrs.RANGE), request.headers.get(hdrs.IF_RANGE)
+            part = span(wanted, condition, labels.etag, blob.size)
+    if part is not None and not part.satisfiable:
+        response = refusal_answer(NO_SUCH_RANGE)
+        response.headers["Content-Range"] = str(part)
+        return response
+    return await _send_bytes(request, blob, _head(request, blob, labels, part), part, idle)
+
+
+def _head(request: web.BaseRequest, blob: Blob, labels: Labels, part: Span | None) -> web.StreamResponse:
     response = web.StreamResponse(
-        headers={**MEDIA, "Content-Type": content_type, "Content-Disposition": disposition}
+        headers={**MEDIA, "Content-Type": labels.content_type, "Content-Disposition": labels.disposition}
     )
+    if request.method in _SAFE:
+        response.headers["ETag"] = labels.etag
+        response.headers["Accept-Ranges"] = "bytes"
     response.content_length = blob.size
+    if part is not None:
+        response.set_status(206)
+        response.headers["Content-Range"] = str(part)
+        response.content_length = part.stop - part.start
+    return response
+
+
+async def _send_bytes(
+    request: web.BaseRequest, blob: Blob, response: web.StreamResponse, part: Span | None, idle: float
+) -> web.StreamResponse:
+    start, stop = (0, blob.size) if part is None else (part.start, part.stop)
     try:
         async with asyncio.timeout(idle):
             await response.prepare(request)
         if request.method != "HEAD":
-            async for chunk in blob.chunks():
+            async for chunk in blob.chunks(start=start, stop=stop):
                 await _send(response, chunk, idle)
         async with asyncio.timeout(idle):
             await response.write_eof()

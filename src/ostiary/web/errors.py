@@ -77,6 +77,9 @@ _TABLE: Final[dict[type[e.OstiaryError], tuple[int, str, str, str | None]]] = {
 INTERNAL: Final = Refusal(500, UNKNOWN, "an error on our side: it has been logged", "internal")
 """What a bug of ours looks like from outside."""
 
+NO_SUCH_RANGE: Final = Refusal(416, UNKNOWN, "the media is not as long as that", "malformed")
+"""For a range that begins behind the end (RFC 9110, 15.5.17)."""
+
 NOT_HTTP: Final = Refusal(400, UNKNOWN, "this is no HTTP request that we can read", "malformed")
 """For what the HTTP parser refuses. Its own words would quote the request, tokens and all."""
 

@@ -10,8 +10,10 @@ from typing import Final
 EVERYWHERE: Final[Mapping[str, str]] = {
     "Access-Control-Allow-Origin": "*",
     "Access-Control-Allow-Methods": "GET, HEAD, POST, PUT, DELETE, OPTIONS",
-    "Access-Control-Allow-Headers": "X-Requested-With, Content-Type, Authorization, Date",
-    "Access-Control-Expose-Headers": "Content-Disposition, Retry-After",
+    "Access-Control-Allow-Headers": (
+        "X-Requested-With, Content-Type, Authorization, Date, Range, If-Range, If-None-Match"
+    ),
+    "Access-Control-Expose-Headers": "Content-Disposition, Retry-After, ETag, Accept-Ranges, Content-Range",
     "Cross-Origin-Resource-Policy": "cross-origin",
     "Server": "ostiary",
     "X-Content-Type-Options": "nosniff",

@@ -22,7 +22,7 @@ from ostiary.matrix.content_disposition import safe_disposition
 from ostiary.matrix.envelope import Envelope
 from ostiary.matrix.request_body import Enveloped, Plain, encrypted_file, request_object
 from ostiary.model import EncryptedFile, MediaRequest, Result, Verdict
-from ostiary.web.answers import json_answer, refusal_answer, send_media
+from ostiary.web.answers import Labels, json_answer, refusal_answer, send_media
 from ostiary.web.bodies import json_object, pieces
 from ostiary.web.errors import is_type_rule, refusal_of_verdict
 from ostiary.web.forms import OVERHEAD, Form, read_form
@@ -70,9 +70,7 @@ class ScannerApi:
     async def _send(self, request: web.BaseRequest, call: Call, media: Media) -> web.StreamResponse:
         content_type = media.content_type or _OPAQUE
         disposition = safe_disposition(media.content_disposition, content_type, call.filename)
-        return await send_media(
-            request, media.blob, content_type=content_type, disposition=disposition, idle=self.idle
-        )
+        return await send_media(request, media.blob, Labels(content_type, disposition, media.etag), self.idle)
 
     async def _scan(self, request: web.BaseRequest, call: Call) -> web.StreamResponse:
         wanted = await self._wanted(request, call)
