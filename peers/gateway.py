@@ -38,9 +38,12 @@ class Answer:
 
 
 class Gateway:
-    """One gateway in front of `homeserver_url`; `config` holds more of its configuration, key by key."""
+    """One gateway in front of `homeserver_url`; `config` holds more of its configuration, key by key.
 
-    def __init__(self, homeserver_url: str, config: Mapping[str, Any] | None = None) -> None:
+    `options` go to `ostiary serve`.
+    """
+
+    def __init__(self, homeserver_url: str, config: Mapping[str, Any] | None = None, *options: str) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="ostiary-"))
         self.host, self.port, self.metrics_port = HOST, free_port(), free_port()
         self.url = f"http://{HOST}:{self.port}"
@@ -55,7 +58,7 @@ class Gateway:
             merged = isinstance(keys, Mapping) and section in settings
             settings[section] = {**settings[section], **keys} if merged else keys
         self.config_path.write_text(json.dumps(settings, default=str))  # YAML holds JSON
-        self.command: tuple[str, ...] = (str(command()), "serve", "--config", str(self.config_path))
+        self.command: tuple[str, ...] = (str(command()), "serve", "--config", str(self.config_path), *options)
         self._child: ChildProcess | None = None
 
     @property

@@ -10,8 +10,20 @@ from pathlib import Path
 import pytest
 
 from ostiary import secret_file
+from ostiary.config.crypto import CryptoSettings
 from ostiary.errors import ConfigError
-from ostiary.secret_file import load_secret, make_secret, read_secret, readable_by_others
+from ostiary.secret_file import (
+    PrivateKey,
+    load_secret,
+    make_secret,
+    private_key,
+    read_private_key,
+    read_secret,
+    readable_by_others,
+    write_secret,
+)
+from tests.matrix.test_legacy_key import PUBLISHED
+from tests.matrix.test_legacy_key import SECRET as LEGACY
 
 SECRET = bytes(range(32))
 TEXT = base64.b64encode(SECRET)
@@ -180,3 +192,90 @@ def test_who_may_read_it(tmp_path: Path, mode: int, expected: bool) -> None:  # 
     path.write_bytes(TEXT)
     path.chmod(mode)
     assert readable_by_others(path) == expected
+
+
+def test_a_given_secret_is_written(tmp_path: Path) -> None:
+    """What `migrate` converts is written as a new one is: 0600, whole, and never over another."""
+    path = tmp_path / "secret"
+    write_secret(path, SECRET)
+    assert read_secret(path) == SECRET
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    with pytest.raises(FileExistsError):
+        write_secret(path, LEGACY)
+    assert read_secret(path) == SECRET
+
+
+def crypto(folder: Path, **keys: object) -> CryptoSettings:
+    """Return settings whose request secret lies, or will lie, in the folder."""
+    return CryptoSettings.model_validate({"request_secret_path": folder / "secret", **keys})
+
+
+def test_the_key_is_made_where_it_is_missing(tmp_path: Path) -> None:
+    """Only `private_key` makes one; both read it then, and say whether it is new."""
+    settings = crypto(tmp_path)
+    assert read_private_key(settings) is None
+    assert names(tmp_path) == []
+    made = private_key(settings)
+    assert (made.path, made.made) == (tmp_path / "secret", True)
+    assert private_key(settings) == read_private_key(settings) == PrivateKey(made.secret, made.path)
+    assert repr(made.secret) not in repr(made)
+
+
+def test_replicas_make_no_key(tmp_path: Path) -> None:
+    """Where replicas share the work a missing secret is an error that says what to do."""
+    settings = crypto(tmp_path)
+    for attempt in (private_key, read_private_key):
+        with pytest.raises(ConfigError, match=r"ostiary secret .* copy it to every replica") as refused:
+            attempt(settings, "result_cache.type: redis")
+        assert str(tmp_path / "secret") in str(refused.value)
+        assert "result_cache.type: redis" in str(refused.value)
+    assert names(tmp_path) == []
+    write_secret(tmp_path / "secret", SECRET)
+    assert private_key(settings, "result_cache.type: redis").secret == SECRET
+
+
+@pytest.mark.parametrize("passphrase", [b"secret", b"secret\n", b"secret\r\n"])
+def test_a_legacy_key_is_read_as_it_is(tmp_path: Path, passphrase: bytes) -> None:
+    """With a pickle, its passphrase in the file or in one of its own; the request secret is not touched."""
+    (tmp_path / "pickle").write_bytes(PUBLISHED)
+    (tmp_path / "key").write_bytes(passphrase)
+    (tmp_path / "secret").write_bytes(TEXT)
+    pickle = tmp_path / "pickle"
+    expected = PrivateKey(LEGACY, pickle)
+    assert private_key(crypto(tmp_path, pickle_path=pickle, pickle_key="secret")) == expected
+    assert private_key(crypto(tmp_path, pickle_path=pickle, pickle_key_path=tmp_path / "key")) == expected
+    assert private_key(crypto(tmp_path, pickle_path=pickle, pickle_key="secret"), "redis") == expected
+    assert pickle.read_bytes() == PUBLISHED
+
+
+@pytest.mark.parametrize(
+    ("content", "passphrase", "words"),
+    [
+        (None, "secret", "the legacy key file is not there: is its folder mounted?"),
+        (PUBLISHED, "hunter2", "the passphrase is not the one"),
+        (TEXT, "secret", "this is a request secret"),
+        (b"hunter2" * 1000, "secret", "more than 4096 bytes"),
+    ],
+)
+def test_a_legacy_key_of_no_use(tmp_path: Path, content: bytes | None, passphrase: str, words: str) -> None:
+    """No new key is made in its place: an error that names the file, and repeats no secret."""
+    path = tmp_path / "pickle"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(ConfigError) as refused:
+        private_key(crypto(tmp_path, pickle_path=path, pickle_key=passphrase))
+    assert words in str(refused.value)
+    assert str(refused.value).startswith(f"{path}: ")
+    assert "hunter2" not in str(refused.value)
+    assert "secret" not in names(tmp_path)
+
+
+def test_a_passphrase_that_can_not_be_read(tmp_path: Path) -> None:
+    """A missing file, a folder, or something far too long: named, not taken for an empty passphrase."""
+    (tmp_path / "pickle").write_bytes(PUBLISHED)
+    (tmp_path / "long").write_bytes(b"x" * 5000)
+    for name, words in (("none", "is not there"), (".", "can't be read"), ("long", "more than 4096 bytes")):
+        settings = crypto(tmp_path, pickle_path=tmp_path / "pickle", pickle_key_path=tmp_path / name)
+        with pytest.raises(ConfigError, match=f"passphrase of the legacy key file.*|{words}") as refused:
+            read_private_key(settings)
+        assert words in str(refused.value)

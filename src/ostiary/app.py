@@ -36,6 +36,7 @@ from ostiary.inflight import Flights
 from ostiary.inspection import Station
 from ostiary.judging import Bounds, Judge, Memory
 from ostiary.library.memory import MemoryLibrary
+from ostiary.matrix.direct import DirectServers
 from ostiary.matrix.envelope import Envelope
 from ostiary.matrix.homeserver import Homeserver
 from ostiary.metrics import Metrics
@@ -67,7 +68,7 @@ class Parts:
     metrics: Metrics
     spool: Spool
     stations: tuple[Station, ...]
-    homeserver: Homeserver
+    homeserver: Homeserver | DirectServers
     access: Access
     library: MemoryLibrary
     gateway: Gateway
@@ -88,7 +89,7 @@ async def parts(
         for station in stations:
             stack.push_async_callback(station.engine.close)
             await station.engine.start()
-        homeserver = homeserver_of(settings)
+        homeserver = direct_servers(settings) if settings.download.direct else homeserver_of(settings)
         stack.push_async_callback(homeserver.close)
         background = await stack.enter_async_context(Background())
         spool = _spool(settings, None if patient else settings.limits.wait)
@@ -104,7 +105,9 @@ async def parts(
             memory=_memory(settings, stations, digests, background),
             metrics=metrics,
         )
-        access = Access(homeserver.whoami, settings.access.check, settings.access.ttl, time.monotonic)
+        # In direct mode every copy came without a token, and there is nobody to ask about one.
+        check = "none" if settings.download.direct else settings.access.check
+        access = Access(homeserver.whoami, check, settings.access.ttl, time.monotonic)
         library = MemoryLibrary(settings.library.memory, settings.result_cache.max_file_size)
         fetcher = Fetcher(
             source=homeserver,
@@ -157,8 +160,11 @@ async def serve(settings: Settings, *, observe: bool = False) -> None:
 
     With `observe` nothing is refused; what would have been is logged and counted.
     """
-    if settings.download.base_homeserver_url is None:
-        raise ConfigError("download.base_homeserver_url is missing: write where the homeserver is")
+    if settings.download.base_homeserver_url is None and not settings.download.direct:
+        raise ConfigError(
+            "download.base_homeserver_url is missing: write where the homeserver is "
+            "(or set download.allow_direct)"
+        )
     _prepare_process()
     key = private_key(settings.crypto, shared_by(settings))
     envelope = Envelope(key.secret)
@@ -264,6 +270,16 @@ def homeserver_of(settings: Settings) -> Homeserver:
         max_concurrent=download.max_concurrent,
         headers=download.additional_headers,
         proxy=download.proxy,
+    )
+
+
+def direct_servers(settings: Settings) -> DirectServers:
+    """Return what asks the servers that media URIs name; no connection is made yet."""
+    download = settings.download
+    return DirectServers(
+        timeout=download.timeout,
+        max_concurrent=download.max_concurrent,
+        headers=download.additional_headers,
     )
 
 

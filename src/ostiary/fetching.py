@@ -18,7 +18,7 @@ from ostiary.digests import Digests
 from ostiary.errors import HomeserverRefusalError
 from ostiary.library.interface import Library, LibraryKey, StoredCopy
 from ostiary.matrix.content_disposition import filename_of
-from ostiary.matrix.homeserver import Download, MediaSource
+from ostiary.matrix.download import Download, MediaSource
 from ostiary.model import Declared, MediaRequest
 
 _STEP: Final = 1 << 26  # room taken at a time for a body that is larger than announced and served anyhow

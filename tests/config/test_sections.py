@@ -7,13 +7,14 @@ import sys
 from typing import Any
 
 import pytest
+import yaml
 
 import ostiary.config
 from ostiary.config.section import Section
 from ostiary.config.settings import Settings
 from tests.config.conftest import Complaining, Loading
 
-WHOLE = {"settings", "load", "schema", "reference"}
+WHOLE = {"settings", "load", "schema", "reference", "draft", "migration"}
 
 
 def value_of(settings: Settings, key: str) -> Any:  # noqa: ANN401  (any key)
@@ -48,7 +49,6 @@ def value_of(settings: Settings, key: str) -> Any:  # noqa: ANN401  (any key)
         ("ledger.url", "postgresql://u:p@db/ostiary", "postgresql://u:p@db/ostiary"),
         ("policy_rooms.rooms", "['!a:b', '#a:b', '!opaque']", ("!a:b", "#a:b", "!opaque")),
         ("log.level", "debug", "debug"),
-        ("crypto.pickle_key", "'12'", "12"),
     ],
 )  # fmt: skip
 def test_accepted(load_text: Loading, key: str, text: str, value: object) -> None:
@@ -83,8 +83,13 @@ def test_accepted(load_text: Loading, key: str, text: str, value: object) -> Non
         ("result_cache.redis_url", "redis:h", "expected a URL"),
         ("ledger.url", "mysql://h", "expected a URL"),
         ("policy_rooms.rooms", "[list]", "expected a room"),
-        ("crypto.pickle_path", "x", "not in this release"),
-        ("download.allow_direct", "true", "not in this release"),
+        ("crypto.pickle_path", "x", "needs its passphrase"),
+        ("crypto.pickle_key", "x", "a passphrase without a key file"),
+        ("crypto.pickle_key", "''", "a passphrase without a key file"),
+        ("crypto.pickle_key", "12345", "put it in quotes"),
+        ("crypto.pickle_key", '"\\ud800"', "no passphrase can hold"),
+        ("crypto.pickle_key_path", "x", "a passphrase without a key file"),
+        ("download.allow_direct", "'yes'", "true or false"),
         ("download.max_concurrent", "0", "at least 1"),
     ],
 )
@@ -103,6 +108,22 @@ def test_types_are_allowed_or_blocked(problems: Complaining) -> None:
     assert problems(text) == [f"ostiary.yaml:3: {rule}"]
 
 
+@pytest.mark.parametrize("text", ["'12'", "''", '"a\\nb\\n"', "' '", "hunter2", '"\\U0001f600"'])
+def test_any_text_is_a_passphrase(load_text: Loading, text: str) -> None:
+    """A legacy scanner took any text, so a file that holds one works unchanged."""
+    crypto = load_text(f"crypto: {{pickle_path: x, pickle_key: {text}}}").crypto
+    assert crypto.pickle_key == yaml.safe_load(text)
+
+
+def test_a_passphrase_stands_in_one_place(problems: Complaining) -> None:
+    """In the configuration or in a file of its own; both is an error, at the second."""
+    text = "crypto:\n  pickle_key_path: z\n  pickle_path: x\n  pickle_key: y\n"
+    rule = "crypto.pickle_key_path: crypto.pickle_key is set too: use the one or the other"
+    assert problems(text) == [f"ostiary.yaml:2: {rule}"]
+    (problem,) = problems(f"crypto: {{pickle_path: x, pickle_key: {'hunter2' * 1000}}}")
+    assert problem == "ostiary.yaml:1: crypto.pickle_key: longer than 4096 bytes"
+
+
 def test_nothing_can_be_changed(load_text: Loading) -> None:
     """Settings are frozen, down to the headers."""
     settings = load_text("download: {additional_headers: {a: b}}")
@@ -116,7 +137,7 @@ def test_secrets_are_not_shown(load_text: Loading) -> None:
     """Neither `repr` nor `str` of the settings gives a secret away, so they may be logged."""
     settings = load_text(
         "download: {proxy: 'http://u:hunter2@p', additional_headers: {x-key: hunter2}}\n"
-        "crypto: {pickle_key: hunter2}\n"
+        "crypto: {pickle_path: /x, pickle_key: hunter2}\n"
         "result_cache: {redis_url: 'redis://:hunter2@h'}\n"
         "ledger: {url: 'postgresql://u:hunter2@h/d'}\n"
         "alerts: {webhook_url: 'https://h/hunter2'}\n"
@@ -128,7 +149,7 @@ def test_secrets_are_not_shown(load_text: Loading) -> None:
 
 @pytest.mark.parametrize("name", [found.name for found in pkgutil.iter_modules(ostiary.config.__path__)])
 def test_every_file_is_importable_alone(name: str) -> None:
-    """A part imports its section without the whole: only four files know the settings."""
+    """A part imports its section without the whole: only these files know the settings."""
     code = f"import sys, ostiary.config.{name}; print('ostiary.config.settings' in sys.modules)"
     environ = {"PYTHONPATH": ":".join(sys.path)}
     output = subprocess.check_output([sys.executable, "-c", code], text=True, env=environ)

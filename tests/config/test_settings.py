@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from ostiary.config.section import NotYet
-from ostiary.config.settings import Settings, effective_engines, inert, known_keys
+from ostiary.config.settings import Settings, effective_engines, inert, known_keys, shared_by
 from tests.config.conftest import Complaining, Loading
 
 
@@ -64,7 +64,7 @@ def test_nothing_set_is_nothing_inert() -> None:
         ("synapse: {quarantine: true}\nledger: {retention: 1d}", ["synapse.quarantine", "ledger.retention"]),
         ("policy_rooms: {rooms: []}\ntracing:\n", []),
         ("download: {allow_direct: false, timeout: 5}", []),
-        ("crypto: {pickle_key: x, pickle_path: null}", ["crypto.pickle_key"]),
+        ("crypto: {pickle_key: x, pickle_path: y}", []),
         ("library: {memory: 0, disk: 0}", []),
     ],
 )  # fmt: skip
@@ -107,10 +107,26 @@ def test_what_is_in_force() -> None:
             for key in ("base_homeserver_url", "proxy", "additional_headers", "headers_to_forward")
         ),
         *(f"download.{key}" for key in ("timeout", "max_concurrent")),
-        "crypto.request_secret_path",
+        *(f"crypto.{key}" for key in ("request_secret_path", "pickle_path", "pickle_key", "pickle_key_path")),
         *(f"metrics.{key}" for key in ("host", "port")),
         *(f"log.{key}" for key in ("level", "format")),
     }
+
+
+@pytest.mark.parametrize(
+    ("text", "setting"),
+    [
+        ("", None),
+        ("result_cache: {type: memory, redis_url: 'redis://h'}", None),
+        ("ledger: {url: 'sqlite:////x'}", None),
+        ("result_cache: {type: redis}", "result_cache.type: redis"),
+        ("ledger: {url: 'postgresql://h/d'}", "a PostgreSQL ledger.url"),
+        ("ledger: {url: 'PostgreSQL://h/d'}", "a PostgreSQL ledger.url"),
+    ],
+)
+def test_what_replicas_share(load_text: Loading, text: str, setting: str | None) -> None:
+    """Redis and PostgreSQL mean several replicas, which must have one key; the setting is named."""
+    assert shared_by(load_text(text)) == setting
 
 
 @pytest.mark.parametrize(

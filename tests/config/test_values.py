@@ -30,6 +30,12 @@ PATTERNS = {
     for kind in (Duration, Size)
 }
 
+SPELLED_OUT = {
+    "": 1,
+    "kilo": 10**3, "mega": 10**6, "giga": 10**9, "tera": 10**12, "peta": 10**15,
+    "kibi": 1 << 10, "mebi": 1 << 20, "gibi": 1 << 30, "tebi": 1 << 40, "pebi": 1 << 50,
+}  # fmt: skip
+
 
 @pytest.mark.parametrize(
     ("value", "seconds"),
@@ -70,10 +76,14 @@ def test_durations(value: object, seconds: float) -> None:
         ("10mb", 10_000_000),
         ("10M", 10_000_000),
         ("1.5MiB", 1_572_864),
+        ("3 PB", 3 * 10**15),
+        ("1 PiB", 1 << 50),
+        *((f"2 {unit}byte", 2 * size) for unit, size in SPELLED_OUT.items()),
+        *((f"1{unit.title()}bytes", size) for unit, size in SPELLED_OUT.items()),
     ],
 )
 def test_sizes(value: object, size: int) -> None:
-    """MB is 10^6 and MiB 2^20; either case, since no file of ours counts bits."""
+    """MB is 10^6 and MiB 2^20; either case, since no file of ours counts bits; units may be spelled out."""
     assert parse_size(value) == size
 
 

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
-from ostiary.matrix.homeserver import Download, Homeserver
+from ostiary.matrix.download import Download
+from ostiary.matrix.homeserver import Homeserver
 from ostiary.model import MediaRequest
 
 HOST = "127.0.0.1"

@@ -7,7 +7,8 @@ from typing import Final
 import pytest
 
 from ostiary.errors import HomeserverError, HomeserverRefusalError
-from ostiary.matrix.homeserver import Download, Homeserver
+from ostiary.matrix.download import Download
+from ostiary.matrix.homeserver import Homeserver
 from ostiary.model import Identity, MediaRef, MediaRequest, ResizeMethod, Thumbnail
 from peers.processes import free_port
 from tests.descriptors import open_descriptors

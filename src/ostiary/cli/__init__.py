@@ -52,6 +52,13 @@ Config = Annotated[
         show_default=False,
     ),
 ]
+Observe = Annotated[
+    bool,
+    typer.Option(
+        "--observe",
+        help="Refuse nothing: what would be refused is served, logged and counted. For a first week.",
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 
 
@@ -71,12 +78,15 @@ def run(
 
 
 @cli.command()
-def serve(config: Config = None) -> None:
-    """Run the gateway until SIGTERM; requests in flight then end."""
+def serve(config: Config = None, observe: Observe = False) -> None:  # noqa: FBT002
+    """Run the gateway until SIGTERM; requests in flight then end.
+
+    With --observe nothing is refused: read the log and content_scanner_observed_total, then leave it out.
+    """
     settings = _settings(config)
     configure(settings.log.level, settings.log.format)
     structlog.get_logger().info("configuration", source=source(config, os.environ))
-    _run(app.serve(settings))
+    _run(app.serve(settings, observe=observe))
 
 
 @cli.command()
@@ -133,7 +143,7 @@ def secret(
 
 
 @cli.command()
-def migrate(
+def migrate(  # noqa: PLR0913  (each is an option)
     old: Annotated[Path, typer.Argument(metavar="OLD.yaml", help="The old scanner's configuration.")],
     output: Annotated[
         Path | None,
@@ -160,6 +170,12 @@ def migrate(
         str | None,
         typer.Option(metavar="URL", help="The homeserver to ask, instead of what the old file says."),
     ] = None,
+    direct: Annotated[  # noqa: FBT002
+        bool,
+        typer.Option(
+            "--direct", help="Ask the server that each media's URI names: public media only, without tokens."
+        ),
+    ] = False,
     directory: Annotated[
         Path | None,
         typer.Option(
@@ -189,7 +205,9 @@ def migrate(
     Exit status: 0 where all was written, 1 where something is undecided and
     nothing was.
     """
-    options = MigrateOptions(old, output, secret_path, homeserver, directory, keep_pickle, force)
+    options = MigrateOptions(
+        old, output, secret_path, homeserver, direct, directory, keep_pickle, force
+    )
     try:
         raise typer.Exit(migrate_file(options))
     except OstiaryError as error:

@@ -10,10 +10,12 @@ import io
 import json
 import os
 import shutil
+import ssl
 import zipfile
 from collections.abc import AsyncIterator, Callable
 from dataclasses import asdict, dataclass
 from enum import StrEnum
+from pathlib import Path
 from typing import Final
 
 from rich.console import Console
@@ -110,6 +112,8 @@ class Examination:
 
 async def _homeserver(settings: Settings) -> Finding:
     url = settings.download.base_homeserver_url
+    if settings.download.direct:
+        return _direct_mode()
     if url is None:
         advice = "set download.base_homeserver_url: the gateway can't serve without it"
         return Finding(Level.FAILED, "homeserver", "not configured", advice)
@@ -126,6 +130,16 @@ async def _homeserver(settings: Settings) -> Finding:
     finally:
         await homeserver.close()
     return Finding(Level.OK, "homeserver", f"{url} speaks Matrix {versions[-1] if versions else '(none)'}")
+
+
+def _direct_mode() -> Finding:
+    """Return whether strangers' certificates can be verified: there is no homeserver that could be asked."""
+    known = ssl.get_default_verify_paths()
+    if not known.cafile and not (known.capath and any(Path(known.capath).iterdir())):
+        seen = "direct mode: this system knows no certificate authorities, so no server can be verified"
+        return Finding(Level.FAILED, "homeserver", seen, "install the package ca-certificates")
+    seen = "direct mode: no homeserver to ask; public media comes from the servers that its URIs name"
+    return Finding(Level.OK, "homeserver", seen)
 
 
 async def _engines(settings: Settings) -> AsyncIterator[Finding]:

@@ -74,8 +74,9 @@ class _Scanner:
             return Scanned(target, failed(error.strerror or str(error)))
 
     async def _media(self, uri: str) -> Verdict:
-        if self._built.settings.download.base_homeserver_url is None:
-            raise ConfigError("mxc:// URIs need download.base_homeserver_url")
+        download = self._built.settings.download
+        if download.base_homeserver_url is None and not download.direct:
+            raise ConfigError("mxc:// URIs need download.base_homeserver_url, or download.allow_direct")
         async with self._built.gateway.media(MediaRequest(parse_mxc(uri), token=self._token)) as outcome:
             return outcome.verdict
 

@@ -64,4 +64,4 @@ def ineffective(download: DownloadSettings) -> Iterator[str]:
     if download.direct and {name.lower() for name in download.additional_headers} - {"user-agent"}:
         yield "download.additional_headers: in direct mode strangers get user-agent, and no other header"
     if download.direct and download.headers_to_forward:
-        yield "download.headers_to_forward has no effect in direct mode: nothing of a caller goes to strangers"
+        yield "download.headers_to_forward has no effect in direct mode: strangers get nothing of a caller"

@@ -30,7 +30,7 @@ from ostiary.config.draft import (
     name_of,
     remark_on,
 )
-from ostiary.config.layers import Layer
+from ostiary.config.layers import Layer, shown_path
 from ostiary.config.load import without_nulls
 from ostiary.config.problems import problems_of
 from ostiary.config.section import KeyPath, Section
@@ -44,6 +44,7 @@ _LONGEST_KEY: Final = 64
 _LONGEST_DURATION: Final = 20  # characters; longer ones say less than what they were written as
 
 _HOMESERVER: Final[Key] = ("download", "base_homeserver_url")
+_DIRECT: Final[Key] = ("download", "allow_direct")
 _FORWARD: Final[Key] = ("download", "headers_to_forward")
 _HEADERS: Final[Key] = ("download", "additional_headers")
 _SECRET: Final[Key] = ("crypto", "request_secret_path")
@@ -52,6 +53,11 @@ _PICKLE: Final[tuple[Key, ...]] = (
     ("crypto", "pickle_path"), ("crypto", "pickle_key"), ("crypto", "pickle_key_path"),
 )  # fmt: skip
 
+_WHOM: Final = (
+    "the old scanner then asked the server that each media's URI names, and gave it the caller's token; "
+    "decide: --homeserver URL (your homeserver, for all media) or --direct (those servers, public media "
+    "only, no tokens)"
+)
 _SAFE_HEADERS: Final = frozenset({"user-agent"})  # never a secret
 
 
@@ -60,6 +66,7 @@ class Choices:
     """What the operator decided: see `ostiary migrate --help`. `directory` is absolute."""
 
     homeserver: str | None = None
+    direct: bool = False
     secret_path: Path | None = None
     directory: Path | None = None
     keep_pickle: bool = False
@@ -188,29 +195,34 @@ def _forwarded(draft: Draft, source: Value, line: int) -> Value:
 
 
 def _homeserver(draft: Draft, layer: Layer, choices: Choices) -> None:
-    """Settle which homeserver is asked: the old scanners could ask the server that a URI names."""
+    """Settle whom to ask: the old scanners could ask the server that a URI names, with the caller's token."""
     scan = layer.data.get("scan")
     direct = scan.get("directDownload") if isinstance(scan, dict) else None
     line = layer.place(legacy.DIRECT).line if direct is not None else 0
-    ask = "Ostiary asks one homeserver, with the caller's token: say which with --homeserver URL"
     if choices.homeserver is not None:
-        draft.values.pop(_HOMESERVER, None)
-        old = draft.origins.pop(_HOMESERVER, None)
-        if old is not None:
-            draft.note(Change.DROPPED, f"{old.name}: --homeserver replaces it", old.line)
-        draft.take(_HOMESERVER, choices.homeserver, Old(("--homeserver",), 0))
+        _choose(draft, _HOMESERVER, choices.homeserver, "--homeserver")
+    elif choices.direct:
+        _choose(draft, _DIRECT, True, "--direct")  # noqa: FBT003  (a value)
     elif direct is True:
-        text = f"the old scanner asked the server that each media's URI names, not scan.baseUrl; {ask}"
-        draft.note(Change.UNDECIDED, f"scan.directDownload: {text}", line)
-    elif draft.values.get(_HOMESERVER) is None and draft.values.get(("download", "allow_direct")) is not True:
-        text = (
-            f"no homeserver is named, so the old scanner asked the server that each media's URI names; {ask}"
-        )
-        draft.note(Change.UNDECIDED, text)
-    if direct is not None and not isinstance(direct, bool):
+        draft.note(Change.UNDECIDED, f"scan.directDownload: {_WHOM}", line)
+        return
+    elif draft.values.get(_HOMESERVER) is None and draft.values.get(_DIRECT) is not True:
+        draft.note(Change.UNDECIDED, f"no homeserver is named: {_WHOM}")
+    if isinstance(direct, bool):
+        text = "true is download.allow_direct" if choices.direct else "Ostiary asks the one homeserver"
+        draft.note(Change.DROPPED, f"scan.directDownload: {text}", line)
+    elif direct is not None:
         draft.note(Change.UNDECIDED, "scan.directDownload: expected true or false", line)
-    elif direct is False or (direct and choices.homeserver is not None):
-        draft.note(Change.DROPPED, "scan.directDownload: Ostiary asks one homeserver", line)
+
+
+def _choose(draft: Draft, key: Key, value: Value, option: str) -> None:
+    """Let an option decide, whatever the old file says."""
+    for replaced in (_HOMESERVER, _DIRECT):
+        draft.values.pop(replaced, None)
+        old = draft.origins.pop(replaced, None)
+        if old is not None:
+            draft.note(Change.DROPPED, f"{old.name}: {option} replaces it", old.line)
+    draft.take(key, value, Old((option,), 0))
 
 
 def _checked(draft: Draft) -> Settings:
@@ -220,17 +232,19 @@ def _checked(draft: Draft) -> Settings:
             return Settings.model_validate(without_nulls(draft.document()))
         except ValidationError as error:
             for at, text in problems_of(error, known_keys()):
-                _refuse(draft, ENGINES if at[:1] == ("engines",) else (str(at[0]), str(at[1])), text)
+                _refuse(draft, at, text)
     raise ConfigError("too much is wrong with this file: mend what it says first, then migrate")
 
 
-def _refuse(draft: Draft, key: Key, text: str) -> None:
+def _refuse(draft: Draft, at: KeyPath, text: str) -> None:
+    key = ENGINES if at[:1] == ENGINES[:1] else (str(at[0]), str(at[1]))
     draft.values.pop(key, None)
     old = draft.origins.pop(key, None)
     if old is not None:  # its first problem is enough
         renamed = "" if key in {old.path, ENGINES} or not old.line else f" (now {name_of(key)})"
         final = key in FINAL or not old.line
-        draft.note(Change.UNDECIDED, f"{old.name}{renamed}: {text}", old.line, final=final)
+        name = shown_path(at) if key == ENGINES else old.name
+        draft.note(Change.UNDECIDED, f"{name}{renamed}: {text}", old.line, final=final)
 
 
 def _convert(draft: Draft, directory: Path | None) -> None:
@@ -289,7 +303,7 @@ def _move_key(draft: Draft, choices: Choices) -> CryptoSettings | None:
 
 def _beside(pickle: Path) -> Path:
     """Return where the new secret goes when nobody says: the old scanner's place was fit for a key."""
-    return pickle.with_name("request_secret" if pickle.name != "request_secret" else "ostiary_request_secret")
+    return pickle.parent / ("ostiary_request_secret" if pickle.name == "request_secret" else "request_secret")
 
 
 def _apart_from_metrics(draft: Draft, settings: Settings) -> Settings:

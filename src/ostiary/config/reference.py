@@ -69,9 +69,7 @@ def _sentence(text: str | None) -> str:
 
 
 def _force(marker: NotYet | None) -> str:
-    if marker is None:
-        return "yes"
-    return "no: refused" if marker.refused else "no"
+    return "yes" if marker is None else "no"
 
 
 def _type(annotation: Any, metadata: Sequence[object]) -> str:  # noqa: ANN401  (any annotation)

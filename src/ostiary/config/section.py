@@ -38,13 +38,11 @@ class NotYet:
 
     Whoever sets it hears of it (`ostiary.config.settings.inert`), except where the value is one of
     `unless`, which describe what this release does anyhow, or the key is `quiet`, because files of
-    the Matrix Content Scanner carry it and nothing is weaker without it. `refused`: the section's own
-    check refuses such values, since a file that relies on them would mean something else here.
+    the Matrix Content Scanner carry it and nothing is weaker without it.
     """
 
     unless: tuple[object, ...] = field(default=())
     quiet: bool = False
-    refused: bool = False
 
     def speaks(self, value: object) -> bool:
         """Say whether an operator who set this value must hear that it has no effect."""
@@ -55,9 +53,7 @@ class NotYet:
     ) -> JsonSchemaValue:
         """Say it in the JSON schema too."""
         schema = handler(core)
-        schema["$comment"] = (
-            f"Not in this release: {'refused' if self.refused else 'accepted, without effect'}."
-        )
+        schema["$comment"] = "Not in this release: accepted, without effect."
         return schema
 
 

@@ -144,7 +144,7 @@ def _named(engines: tuple[EngineSettings, ...]) -> tuple[EngineSettings, ...]:
 
 
 def inert(settings: Settings) -> tuple[str, ...]:
-    """Return a line for each key that somebody set and that has no effect, in this release or beside others."""
+    """Return a line for each key that somebody set to no effect, in this release or beside other keys."""
     lines: list[str] = []
     for name, field in Settings.model_fields.items():
         marker = not_yet(field.metadata)

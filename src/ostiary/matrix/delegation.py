@@ -12,7 +12,7 @@ from typing import Final
 from urllib.parse import urljoin
 
 from ostiary.errors import HomeserverError
-from ostiary.matrix.identifiers import _is_server_name
+from ostiary.matrix.identifiers import is_server_name
 
 FEDERATION_PORT: Final = 8448
 """The port of a server name that gives none (Matrix server-server API, "Resolving server names")."""
@@ -112,12 +112,12 @@ def max_age(cache_control: str | None) -> float | None:
 
 
 def _is_fine(authority: str) -> bool:
-    return _is_server_name(authority) and _split(authority)[1] not in _BAD_PORTS
+    return is_server_name(authority) and _split(authority)[1] not in _BAD_PORTS
 
 
 def _split(server_name: str) -> tuple[str, int | None]:
     """Split what is in the grammar of server names."""
     match = _HOST_AND_PORT.fullmatch(server_name)
     if match is None:
-        raise ValueError("not a server name")
+        raise AssertionError("the name was not checked")
     return match["host"], None if match["port"] is None else int(match["port"])

@@ -18,10 +18,12 @@ from multidict import CIMultiDict
 from ostiary.errors import HomeserverRefusalError
 from ostiary.matrix.delegation import Endpoint
 from ostiary.matrix.discovery import Discovery
-from ostiary.matrix.homeserver import _LEGACY, VIA, Download, _etag, _let_go, _path, _try_next
+from ostiary.matrix.download import Download, download_of, let_go
+from ostiary.matrix.homeserver import VIA
+from ostiary.matrix.media_routes import LEGACY, path_of, try_next
 from ostiary.matrix.public_address import is_public
 from ostiary.matrix.public_client import AddressCheck, Lookup, PublicClient, look_up
-from ostiary.matrix.response import content_type, decoder_of, header, refusal
+from ostiary.matrix.response import refusal
 from ostiary.model import Forwarded, MediaRequest
 
 PATIENCE: Final = 10.0
@@ -82,18 +84,9 @@ class DirectServers:
             if response.status == _NOT_MODIFIED:
                 yield None
                 return
-            decoder = decoder_of(response)
-            yield Download(
-                size=response.content_length if decoder is None else None,
-                content_type=content_type(response),
-                content_disposition=header(response, "Content-Disposition"),
-                etag=_etag(response),
-                _response=response,
-                _decoder=decoder,
-                _deadline=deadline,
-            )
+            yield download_of(response, deadline)
         finally:
-            _let_go(response)
+            let_go(response)
 
     async def whoami(self, token: str, forwarded: Forwarded = ()) -> NoReturn:  # noqa: ARG002  (as homeservers take)
         """Refuse (403): nobody here can say whose token it is, and 401 would make clients log out."""
@@ -103,13 +96,13 @@ class DirectServers:
     async def _first_answer(
         self, endpoint: Endpoint, request: MediaRequest, etag: str | None, deadline: float
     ) -> aiohttp.ClientResponse:
-        first, last = _LEGACY
+        first, last = LEGACY
         try:
-            return await self._get(endpoint, _local(_path(first, request)), etag, deadline)
+            return await self._get(endpoint, _local(path_of(first, request)), etag, deadline)
         except HomeserverRefusalError as refused:
-            if not _try_next(refused, authenticated=False):
+            if not try_next(refused, authenticated=False):
                 raise
-        return await self._get(endpoint, _local(_path(last, request)), etag, deadline)
+        return await self._get(endpoint, _local(path_of(last, request)), etag, deadline)
 
     async def _get(
         self, endpoint: Endpoint, path: str, etag: str | None, deadline: float
@@ -123,7 +116,7 @@ class DirectServers:
         try:
             said = await refusal(response, deadline)
         finally:
-            _let_go(response)
+            let_go(response)
         raise _in_our_words(said) if isinstance(said, HomeserverRefusalError) else said
 
 

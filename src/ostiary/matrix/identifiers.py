@@ -39,7 +39,7 @@ _SERVER_NAME: Final = re.compile(
 
 def media_ref(server_name: str, media_id: str) -> MediaRef:
     """Return the reference of a media; MalformedMediaError unless both are in their grammar."""
-    if not _is_server_name(server_name):
+    if not is_server_name(server_name):
         raise MalformedMediaError("the server name of this media is not a Matrix server name")
     if len(media_id) > MAX_LENGTH or not _MEDIA_ID.fullmatch(media_id):
         raise MalformedMediaError("this media ID is not a Matrix media ID")
@@ -54,7 +54,8 @@ def parse_mxc(text: str) -> MediaRef:
     return media_ref(server_name, media_id)
 
 
-def _is_server_name(text: str) -> bool:
+def is_server_name(text: str) -> bool:
+    """Say whether the text is a Matrix server name, port included."""
     if len(text) > MAX_LENGTH:
         return False
     match = _SERVER_NAME.fullmatch(text)

@@ -10,6 +10,7 @@ import socket
 import ssl
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 from typing import Final
 
 import aiohttp
@@ -24,6 +25,10 @@ from ostiary.matrix.response import header, name_of
 MOST_REDIRECTS: Final = 3
 """Redirects that are followed from one request."""
 
+MOST_ADDRESSES: Final = 2
+"""IPv6 and again IPv4 addresses of one name that are tried: nobody's DNS makes us knock at every door."""
+
+_MOST_ANSWERS: Final = 64  # addresses of one name that are looked at
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _LOOKUPS: Final = 32  # at a time; threads of their own, so that slow name servers delay nobody else
 _SHARE: Final = 4  # one server may hold a quarter of all connections
@@ -151,10 +156,12 @@ class _Resolver(AbstractResolver):
             found = await loop.run_in_executor(self._threads, self._lookup, host, port)
         except (OSError, UnicodeError) as error:
             raise _no_public_address() from error
-        results = [_result(host, address, at) for address, at in found if self._check(address)]
-        if not results:
+        allowed = [place for place in islice(found, _MOST_ANSWERS) if self._check(place[0])]
+        if not allowed:
             raise _no_public_address()
-        return results
+        version_6 = [place for place in allowed if ":" in place[0]]
+        version_4 = [place for place in allowed if ":" not in place[0]]
+        return [_result(host, *place) for place in version_6[:MOST_ADDRESSES] + version_4[:MOST_ADDRESSES]]
 
     async def close(self) -> None:
         """Take no more lookups. One that still runs ends when the system's resolver gives up."""
