@@ -38,7 +38,11 @@ class NoSuchRouteError(OstiaryError):
 
 
 class WrongMethodError(OstiaryError):
-    """A path that answers other methods only (M_UNRECOGNIZED)."""
+    """A path that answers only the `allowed` methods (M_UNRECOGNIZED)."""
+
+    def __init__(self, text: str, allowed: tuple[str, ...] = ()) -> None:
+        super().__init__(text)
+        self.allowed = allowed
 
 
 class ProxyLoopError(OstiaryError):

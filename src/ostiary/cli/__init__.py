@@ -143,7 +143,7 @@ def secret(
 
 
 @cli.command()
-def migrate(  # noqa: PLR0913  (each is an option)
+def migrate(  # noqa: PLR0913, PLR0917  (each is an option)
     old: Annotated[Path, typer.Argument(metavar="OLD.yaml", help="The old scanner's configuration.")],
     output: Annotated[
         Path | None,
@@ -212,6 +212,8 @@ def migrate(  # noqa: PLR0913  (each is an option)
         raise typer.Exit(migrate_file(options))
     except OstiaryError as error:
         _fail(str(error))
+    except OSError as error:  # standard output is full, or gone as under `| head`
+        _give_up(error, 1)
 
 
 @cli.command()

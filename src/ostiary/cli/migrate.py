@@ -43,6 +43,7 @@ class MigrateOptions:
     output: Path | None
     secret: Path | None
     homeserver: str | None
+    direct: bool
     directory: Path | None
     keep_pickle: bool
     force: bool
@@ -52,6 +53,8 @@ def migrate_file(options: MigrateOptions) -> int:
     """Report and write; return the exit status, 1 where nothing was written. ConfigError: nothing either."""
     if options.keep_pickle and options.secret is not None:
         raise ConfigError("--secret and --keep-pickle exclude each other: convert the key file, or keep it")
+    if options.direct and options.homeserver is not None:
+        raise ConfigError("--homeserver and --direct exclude each other: one asks one server, the other any")
     if options.output is not None and os.path.lexists(options.output):
         raise ConfigError(f"{options.output} exists already: it is left as it is")
     migration = migrate(read_layer(options.old), _choices(options))
@@ -65,12 +68,19 @@ def migrate_file(options: MigrateOptions) -> int:
     for note in notes:
         change = "left out" if left_out and note in undecided else note.change.value
         line = f"line {note.line}" if note.line else ""
-        console.print(f"  {change:<10} {line:<9} {note.text}", style=_STYLES.get(note.change))
+        console.print(f"  {change:<10} {line:<9} {_plain(note.text)}", style=_STYLES.get(note.change))
     if undecided and not left_out:
-        console.print(f"\n{_why_nothing(undecided)}", style="bold red")
+        console.print(f"\n{_plain(_why_nothing(undecided))}", style="bold red")
         return 1
-    _write(migration, key, options, console)
+    console.print()
+    for text in _write(migration, key, options):
+        console.print(_plain(text))
     return 0
+
+
+def _plain(text: str) -> str:
+    """Return a text that steers no terminal, whatever path it names."""
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
 
 
 def _choices(options: MigrateOptions) -> Choices:
@@ -78,7 +88,7 @@ def _choices(options: MigrateOptions) -> Choices:
     if directory is not None:
         directory = directory.absolute()
         secret = secret.absolute() if secret is not None else None
-    return Choices(options.homeserver, secret, directory, options.keep_pickle)
+    return Choices(options.homeserver, options.direct, secret, directory, options.keep_pickle)
 
 
 def _why_nothing(undecided: list[Note]) -> str:
@@ -121,7 +131,8 @@ def _in_the_way(path: Path, key: PrivateKey) -> Iterator[Note]:
         return
     if there not in {None, key.secret}:
         keys = f"it opens {Envelope(there).public_key}, the old scanner's {Envelope(key.secret).public_key}"
-        text = f"{path}: another key is there already ({keys}); name another place with --secret"
+        choice = "name another place with --secret, or take out of the old file what is not in use any more"
+        text = f"{path}: another key is there already ({keys}); {choice}"
         yield Note(Change.UNDECIDED, 0, text, final=True)
 
 
@@ -135,28 +146,31 @@ def _on_script(migration: Migration) -> Iterator[Note]:
     yield Note(Change.ATTENTION, 0, f"scan.script: {script} is no executable file here; {hint}")
 
 
-def _write(migration: Migration, key: PrivateKey | None, options: MigrateOptions, console: Console) -> None:
-    crypto, output = migration.settings.crypto, options.output
-    console.print()
-    if key is None:
-        console.print(f"key: {crypto.request_secret_path}, made at the first start where it is missing")
-    elif migration.pickle is None:
-        console.print(f"key: {key.path}, read as it is; public key {Envelope(key.secret).public_key}")
-    else:
-        path = crypto.request_secret_path
-        with_what = _write_secret(path, key.secret)
-        public = Envelope(key.secret).public_key
-        console.print(f"key: {path} ({with_what}), public key {public}, as before")
+def _write(migration: Migration, key: PrivateKey | None, options: MigrateOptions) -> Iterator[str]:
+    """Write what there is to write, and yield what was done."""
+    yield _write_key(migration, key)
+    output, text = options.output, migration.text.encode()
     if output is None:
-        sys.stdout.write(migration.text)
-        console.print("next: save it, then `ostiary check --config FILE`")
+        sys.stdout.buffer.write(text)
+        sys.stdout.buffer.flush()
+        yield "next: save it, then ostiary check --config FILE"
         return
     try:
-        write_new(output, migration.text.encode(), 0o600 if migration.private else 0o644)
+        write_new(output, text, 0o600 if migration.private else 0o644)
     except OSError as error:
         raise ConfigError(f"{output}: the new configuration can't be written: {error.strerror}") from None
-    secrets = " (mode 0600: it holds secrets)" if migration.private else ""
-    console.print(f"configuration: {output}{secrets}\nnext: ostiary check --config {output}")
+    yield f"configuration: {output}{' (mode 0600: it holds secrets)' if migration.private else ''}"
+    yield f"next: ostiary check --config {output}"
+
+
+def _write_key(migration: Migration, key: PrivateKey | None) -> str:
+    path = migration.settings.crypto.request_secret_path
+    if key is None:
+        return f"key: {path}, made at the first start where it is missing"
+    public = Envelope(key.secret).public_key
+    if migration.pickle is None:
+        return f"key: {key.path}, read as it is; public key {public}"
+    return f"key: {path} ({_write_secret(path, key.secret)}), public key {public}, as before"
 
 
 def _write_secret(path: Path, secret: bytes) -> str:

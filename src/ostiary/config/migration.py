@@ -202,7 +202,7 @@ def _homeserver(draft: Draft, layer: Layer, choices: Choices) -> None:
     if choices.homeserver is not None:
         _choose(draft, _HOMESERVER, choices.homeserver, "--homeserver")
     elif choices.direct:
-        _choose(draft, _DIRECT, True, "--direct")  # noqa: FBT003  (a value)
+        _choose(draft, _DIRECT, True, "--direct")
     elif direct is True:
         draft.note(Change.UNDECIDED, f"scan.directDownload: {_WHOM}", line)
         return

@@ -37,6 +37,8 @@ def refusal_answer(refusal: Refusal) -> web.Response:
     response = json_answer(refusal.body(), refusal.status)
     if refusal.retry_after is not None:
         response.headers["Retry-After"] = refusal.retry_after
+    if refusal.allow is not None:
+        response.headers["Allow"] = refusal.allow  # RFC 9110, 15.5.6
     return response
 
 

@@ -27,7 +27,7 @@ _BAD_GATEWAY: Final = 502
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """An error response: `kind` is the metric's label, `retry_after` seconds as a header."""
+    """An error response: `kind` is the metric's label, `retry_after` (seconds) and `allow` are headers."""
 
     status: int
     reason: str
@@ -37,6 +37,7 @@ class Refusal:
     retry_after: str | None = None
     retry_after_ms: int | None = None
     soft_logout: bool | None = None
+    allow: str | None = None
 
     def body(self) -> dict[str, object]:
         """Return the JSON object, both spellings in it."""
@@ -95,7 +96,8 @@ def refusal_of(error: e.OstiaryError) -> Refusal:
     retry_after = None
     if error.temporary:
         retry_after = str(error.retry_after if isinstance(error, e.OverloadedError) else RETRY_AFTER)
-    return Refusal(status, reason, str(error), kind, errcode, retry_after)
+    allow = ", ".join(error.allowed) if isinstance(error, e.WrongMethodError) else None
+    return Refusal(status, reason, str(error), kind, errcode, retry_after, allow=allow)
 
 
 def refusal_of_verdict(verdict: Verdict) -> Refusal | None:

@@ -13,6 +13,7 @@ from aiohttp import StreamReader, web
 
 _BAD_REQUEST: Final = 400
 _HEAD: Final = 1 << 16  # bytes of a request line and its headers
+_LINE: Final = 1 << 15  # bytes of a request line, and of a header
 _READ_AHEAD: Final = 1 << 16  # bytes of a body that wait for us, twice that at most
 
 
@@ -43,6 +44,8 @@ class HttpServer(web.Server):
             keepalive_timeout=idle,
             auto_decompress=False,  # a request's bytes are counted as they come
             read_bufsize=_READ_AHEAD,
+            max_line_size=_LINE,
+            max_field_size=_LINE,
         )
         self._door = door
         self._idle = idle

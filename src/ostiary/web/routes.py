@@ -58,7 +58,7 @@ def match(method: str, raw_target: str) -> Call:
     route, segments = _route(path)
     allowed = ("POST",) if route in _POST else ("GET", "HEAD")
     if method not in allowed:
-        raise WrongMethodError(f"{route} answers {' and '.join(allowed)} only")
+        raise WrongMethodError(f"{route} answers {' and '.join(allowed)} only", allowed)
     parameters = _parameters(query)
     token = parameters.get("access_token") or None
     if route not in _OF_MEDIA:

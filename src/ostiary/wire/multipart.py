@@ -31,6 +31,7 @@ _TCHARS: Final = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"  # RFC 9110, token
 _HEADER: Final = re.compile(rf"({_TCHARS}):[ \t]*(.*)")
 _KIND: Final = re.compile(rf"[ \t]*({_TCHARS}(?:/{_TCHARS})?)[ \t]*")
 _PARAMETER: Final = re.compile(rf';[ \t]*(?:({_TCHARS})=(?:({_TCHARS})|"((?:[^"\\]|\\.)*)"))?[ \t]*')
+_BY_BROWSER: Final = re.compile(r'form-data; name="(?P<name>[^"]*)"(?:; filename="(?P<filename>[^"]*)")?')
 _ESCAPED: Final = re.compile(r'\\(["\\])')
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _BOUNDARY: Final = re.compile(r"[0-9A-Za-z'()+_,./:=? -]{0,69}[0-9A-Za-z'()+_,./:=?-]")  # RFC 2046, bchars
@@ -259,7 +260,7 @@ def _begin(block: bytes, *, form: bool) -> PartBegin:
     content_type = headers.get("content-type")
     if not form:
         return PartBegin(None, None, content_type)
-    kind, parameters = _parsed("Content-Disposition", headers.get("content-disposition", "none"))
+    kind, parameters = _disposition(headers.get("content-disposition", "none"))
     if kind != "form-data" or "name" not in parameters:
         raise MalformedRequestError("a part is not form-data with a name (RFC 7578, 4.2)")
     return PartBegin(parameters["name"], parameters.get("filename"), content_type)
@@ -285,6 +286,21 @@ def _parsed_headers(block: bytes) -> dict[str, str]:
             raise MalformedRequestError("a part has the same header twice")
         headers[name] = match[2].rstrip(" \t")
     return headers
+
+
+def _disposition(value: str) -> tuple[str, dict[str, str]]:
+    r"""Return a Content-Disposition's word and parameters.
+
+    Browsers escape quotes as `%22` and nothing else (HTML, "Multipart form data"): a name that ends in
+    a backslash is no quoted string, and is then read as they wrote it.
+    """
+    try:
+        return _parsed("Content-Disposition", value)
+    except MalformedRequestError:
+        written = _BY_BROWSER.fullmatch(value)
+        if written is None:
+            raise
+        return "form-data", {name: text for name, text in written.groupdict().items() if text is not None}
 
 
 def _parsed(header: str, value: str) -> tuple[str, dict[str, str]]:
