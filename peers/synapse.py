@@ -26,6 +26,9 @@ from peers.processes import HOST, ChildProcess, PeerError, free_port
 ROOT: Final = Path(__file__).parents[1]
 """The clone."""
 
+PASSWORD: Final = "a password"
+"""What everybody's password is unless it is given."""
+
 _SHARED_SECRET: Final = "registers users of a throwaway server"
 _UNLIMITED: Final = {"per_second": 1_000_000, "burst_count": 1_000_000}
 _TIMEOUT: Final = 60  # seconds for one request; a 90 MB upload takes a few
@@ -127,7 +130,7 @@ class Synapse:
         self.kill()
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def register(self, name: str, password: str = "a password", *, admin: bool = False) -> User:
+    def register(self, name: str, password: str = PASSWORD, *, admin: bool = False) -> User:
         """Register @name:server_name and log them in."""
         path = "/_synapse/admin/v1/register"
         nonce = str(self.request("GET", path)["nonce"])

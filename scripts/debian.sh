@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Have the Debian packages of the tests: the real clamd, its sample files, and curl.
+# Have the Debian packages of the tests: the real clamd, its sample files, Chromium, and curl.
 #
 # Nothing happens where they are already there. Without root or sudo, or on another system, it
 # says what is missing and how to get it, and succeeds: the tests that need it are then skipped,
@@ -12,6 +12,12 @@ missing=()
 PATH="$PATH:/usr/sbin" command -v clamd >/dev/null || missing+=(clamav-daemon)
 [ -d /usr/share/clamav-testfiles ] || missing+=(clamav-testfiles)
 command -v curl >/dev/null || missing+=(curl)
+browser=$(command -v chromium || command -v chromium-browser || command -v google-chrome || true)
+if [ -z "$browser" ] && grep -qx ID=ubuntu /etc/os-release 2>/dev/null; then
+    warn 'no Chromium (here it comes as a snap, by hand): the tests in a browser are skipped, or fail in CI'
+elif [ -z "$browser" ]; then
+    missing+=(chromium)
+fi
 if ((${#missing[@]} == 0)); then exit 0; fi
 
 fate=$([ -n "${CI:-}" ] && echo 'will fail' || echo 'are skipped')

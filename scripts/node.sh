@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Have Node >= 18 with npm, and the locked npm packages of tests/npm.
+# Have Node >= 22 with npm, and the locked npm packages of tests/npm.
 #
 # The machine's own Node serves where it is new enough; else one comes from PyPI (.peers/bin/node).
 # Install scripts of npm packages never run.
@@ -8,7 +8,7 @@ cd "$(dirname "$0")/.."
 . scripts/messages.sh
 
 new_enough() {
-    node -e 'process.exit(process.versions.node.split(".")[0] < 18 ? 1 : 0)' 2>/dev/null &&
+    node -e 'process.exit(process.versions.node.split(".")[0] < 22 ? 1 : 0)' 2>/dev/null &&
         npm --version >/dev/null 2>&1
 }
 

@@ -13,14 +13,17 @@ from typing import Final
 import pytest
 from hypothesis import HealthCheck, settings
 
+import peers.chromium
 import peers.clamd
 import peers.node
 import peers.synapse
+from peers.chromium import Chromium
 from peers.clamd import Clamd
 from peers.node import NodePeer
 from peers.synapse import Synapse, User
 
 PEERS: Final[Mapping[str, Callable[[], bool]]] = {
+    "chromium": peers.chromium.available,
     "clamd": peers.clamd.available,
     "node": peers.node.available,
     "synapse": peers.synapse.available,
@@ -36,7 +39,12 @@ settings.register_profile(
     max_examples=100,
     suppress_health_check=[HealthCheck.too_slow],
 )
-settings.register_profile("soak", settings.get_profile("test"), derandomize=False, max_examples=10_000)
+settings.register_profile(
+    "soak",
+    settings.get_profile("test"),
+    derandomize=False,
+    max_examples=int(os.environ.get("SOAK_EXAMPLES", "10000")),
+)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "test"))
 
 
@@ -90,6 +98,13 @@ def node() -> Iterator[NodePeer]:
     """The real clients' crypto (npm packages), behind one Node process."""
     with NodePeer() as process:
         yield process
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Chromium]:
+    """A real browser on a page of another site than all servers here, shared by all tests: don't stop it."""
+    with Chromium() as browser:
+        yield browser
 
 
 @pytest.fixture(scope="session")

@@ -258,6 +258,7 @@ def engine_of(chosen: EngineSettings, settings: Settings) -> Engine:
                 error_exit_codes=settings.scan.error_exit_codes,
                 fleeting_exit_codes=frozenset(settings.result_cache.exit_codes_to_ignore),
                 concurrency=chosen.concurrency,
+                removal_command=settings.scan.removal_command,
             )
 
 

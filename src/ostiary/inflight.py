@@ -73,10 +73,12 @@ class Flights(Generic[K, T]):
         except (KeyboardInterrupt, SystemExit):
             raise
         except BaseException as error:  # noqa: BLE001  (handed to the callers)
+            cancelled = isinstance(error, asyncio.CancelledError)
             if not flight.landed.done():
-                cancelled = isinstance(error, asyncio.CancelledError)
                 flight.landed.set_exception(RuntimeError("the run was cancelled") if cancelled else error)
                 flight.landed.exception()  # retrieved, should nobody be left to hear of it
+            elif not cancelled:
+                raise  # while closing what all had: nobody's error but ours, and the background logs it
         finally:
             self._forget(flight)
 

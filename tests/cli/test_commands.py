@@ -402,7 +402,9 @@ def test_serving_needs_a_homeserver(tmp_path: Path) -> None:
     assert "download.base_homeserver_url" in done.stderr
 
 
-@pytest.mark.parametrize("arguments", [[], ["serve"], ["scan"], ["check"], ["secret"], ["schema"]])
+@pytest.mark.parametrize(
+    "arguments", [[], ["serve"], ["scan"], ["check"], ["secret"], ["migrate"], ["schema"]]
+)
 def test_help(tmp_path: Path, arguments: list[str]) -> None:
     """Every command explains itself."""
     done = ostiary(*arguments, "--help", folder=tmp_path)

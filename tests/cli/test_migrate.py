@@ -1,6 +1,7 @@
 """`ostiary migrate` as an operator runs it: files in, files out, a report, and nothing overwritten."""
 
 import stat
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ import pytest
 from ostiary.config.load import load
 from ostiary.matrix.envelope import Envelope, format_secret
 from ostiary.secret_file import read_secret
-from peers.gateway import Gateway
+from peers.gateway import Gateway, command
 from peers.node import NodePeer
 from tests.cli.test_commands import ostiary
 from tests.matrix.test_legacy_key import PUBLISHED, SECRET
@@ -275,3 +276,24 @@ def test_check_looks_at_a_legacy_key(folder: Path) -> None:
     check = ostiary("check", "-c", "old.yaml", folder=folder)
     assert "failed   secret" in check.stdout
     assert "the legacy key file is not there" in check.stdout
+
+
+def test_nothing_steers_the_terminal(folder: Path) -> None:
+    """Control characters in keys and paths are shown, not sent."""
+    (folder / "old.yaml").write_text(OLD.replace("./scan.sh", '"./\\e[2J"') + '"\\e[31mkey": 1\n')
+    done = ostiary("migrate", "old.yaml", "--force", folder=folder)
+    assert done.returncode == 0
+    assert "\x1b" not in done.stderr + done.stdout
+    assert "\\x1b[2J is no executable file here" in done.stderr
+    assert "\\x1b[31mkey: no scanner documents such a key" in done.stderr
+
+
+def test_a_reader_that_goes_away(folder: Path) -> None:
+    """Under `| head` or on a full disk: an error, no traceback, and the same command can be run again."""
+    command_line = [str(command()), "migrate", "old.yaml"]
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(command_line, cwd=folder, stdout=full, stderr=subprocess.PIPE, check=False)  # noqa: TID251  (no event loop here)
+    assert done.returncode == 1
+    assert b"No space left" in done.stderr
+    assert b"Traceback" not in done.stderr
+    assert ostiary("migrate", "old.yaml", folder=folder).returncode == 0

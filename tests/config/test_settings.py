@@ -56,7 +56,7 @@ def test_nothing_set_is_nothing_inert() -> None:
         ("web: {workers: 4, public_url: http://h}", ["web.workers", "web.public_url"]),
         ("scan: {removal_command: rm, remove_metadata: false}", []),
         ("scan: {removal_command: srm, remove_metadata: uploads}",
-         ["scan.removal_command", "scan.remove_metadata"]),
+         ["scan.remove_metadata"]),
         ("result_cache: {type: memory, ttl: 1w, max_size: 5, exit_codes_to_ignore: [1], grace: 1m}", []),
         ("result_cache: {type: redis, redis_url: 'redis://h'}", ["result_cache.type"]),
         ("rate_limit: {per_user: null, per_address: 1MB}", ["rate_limit.per_address"]),
@@ -76,8 +76,8 @@ def test_what_is_set_without_effect_is_named(load_text: Loading, text: str, keys
 
 def test_variables_count_as_set(load_text: Loading) -> None:
     """What the environment sets without effect is named too."""
-    assert inert(load_text("", {"OSTIARY__ACCESS__CHECK": "media"})) == (
-        "access.check is not in this release and has no effect yet",
+    assert inert(load_text("", {"OSTIARY__LIBRARY__DISK": "5GB"})) == (
+        "library.disk is not in this release and has no effect yet",
     )
 
 
@@ -97,7 +97,14 @@ def test_what_is_in_force() -> None:
         *(f"web.{key}" for key in ("host", "port")),
         *(
             f"scan.{key}"
-            for key in ("script", "temp_directory", "allowed_mimetypes", "blocked_mimetypes", "max_size")
+            for key in (
+                "script",
+                "temp_directory",
+                "removal_command",
+                "allowed_mimetypes",
+                "blocked_mimetypes",
+                "max_size",
+            )
         ),
         *(f"scan.{key}" for key in ("on_oversize", "scan_on_error", "timeout", "error_exit_codes")),
         *(f"policy.{key}" for key in ("encrypted_archive", "macro", "limit")),
@@ -106,7 +113,10 @@ def test_what_is_in_force() -> None:
             f"download.{key}"
             for key in ("base_homeserver_url", "proxy", "additional_headers", "headers_to_forward")
         ),
-        *(f"download.{key}" for key in ("timeout", "max_concurrent")),
+        *(f"download.{key}" for key in ("timeout", "max_concurrent", "allow_direct")),
+        *(f"result_cache.{key}" for key in ("ttl", "max_size", "max_file_size", "exit_codes_to_ignore")),
+        *(f"library.{key}" for key in ("memory", "revalidate")),
+        *(f"access.{key}" for key in ("check", "ttl")),
         *(f"crypto.{key}" for key in ("request_secret_path", "pickle_path", "pickle_key", "pickle_key_path")),
         *(f"metrics.{key}" for key in ("host", "port")),
         *(f"log.{key}" for key in ("level", "format")),

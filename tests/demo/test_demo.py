@@ -258,7 +258,7 @@ def test_lines_to_try_by_hand_work(staying: Demo, tmp_path: Path) -> None:
         "Upload a file as Alice; what follows mxc:// goes behind /scan/": '{"content_uri":"mxc://',
         "Is Ostiary well?": "200 OK",
         "What has it decided so far?": "# HELP",
-        "Its log, one line per decision": "infected",
+        "Its log, one line per decision": "media=mxc://",
     }
     assert shown.keys() == promises.keys()
     assert {title: text for title, text in shown.items() if promises[title] not in text} == {}

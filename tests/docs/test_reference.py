@@ -23,7 +23,8 @@ def test_every_metric_is_documented_and_no_other() -> None:
     """The table of metrics is the registry's content."""
     page = (REFERENCE / "metrics.md").read_text()
     metrics = Metrics()
-    for name in ("requests_in_flight", "memory_reserved_bytes", "disk_reserved_bytes"):
+    watched = ("requests_in_flight", "requests_waiting", "memory_reserved_bytes", "disk_reserved_bytes")
+    for name in (*watched, "library_bytes", "library_copies"):
         metrics.watch(name, "as app.py does", lambda: 0)
     exposed = set(re.findall(r"^# TYPE (content_scanner_\w+)", metrics.exposition().decode(), re.MULTILINE))
     assert set(re.findall(r"^\| `(content_scanner_\w+)", page, re.MULTILINE)) == exposed

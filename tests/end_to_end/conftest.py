@@ -19,6 +19,15 @@ def gateway(synapse: Synapse, clamd: Clamd) -> Iterator[Gateway]:
 
 
 @pytest.fixture(scope="session")
+def public(clamd: Clamd) -> "Iterator[tuple[Gateway, Upload]]":
+    """A gateway in front of a homeserver whose media needs no token, and a way to upload there."""
+    with Synapse(authenticated_media=False) as synapse:
+        engines = [{"type": "clamd", "address": clamd.unix_address}]
+        with Gateway(synapse.url, {"engines": engines}) as running:
+            yield running, Upload(synapse, synapse.register("carol"))
+
+
+@pytest.fixture(scope="session")
 def upload(synapse: Synapse, alice: User) -> "Upload":
     """Return a function that uploads as alice and says where the file is."""
     return Upload(synapse, alice)

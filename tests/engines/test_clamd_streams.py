@@ -86,7 +86,7 @@ def test_early_size_limit(run: LoopRunner, tmp_path: Path, after: str) -> None:
 class HesitantBlob(Blob):
     """A blob of which the reader learns late that it has ended."""
 
-    async def chunks(self, size: int = 1) -> AsyncIterator[bytes]:
+    async def chunks(self, size: int = 1, **_: object) -> AsyncIterator[bytes]:
         """Yield all bytes, and take some time to see that they were all."""
         for offset in range(0, self.size, size):
             yield self.read(offset, size)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 import pytest
+from structlog.testing import capture_logs
 
 from ostiary.blob import Blob
 from ostiary.engines.interface import Sample
@@ -252,3 +253,38 @@ def test_closing_leaves_no_descriptor(tmp_path: Path, run: LoopRunner, *, starte
         assert open_descriptors() == before
 
     run(lifecycle())
+
+
+def test_the_operators_removal_command_is_run(run: LoopRunner, tmp_path: Path) -> None:
+    """It gets the file's path as its last argument; what it leaves behind goes all the same."""
+    shredder = script(tmp_path, '#!/bin/sh\necho "$1 $(wc -c <"$2")" >>"{out}/shredded"\n')
+    shredder = shredder.rename(tmp_path / "shredder")
+    path = script(tmp_path, "#!/bin/sh\nexit 0\n")
+
+    async def body() -> None:
+        command = f"'{shredder}' -u"
+        engine = ScriptEngine("script", path, temp_directory=tmp_path, removal_command=command)
+        await engine.start()
+        assert (await engine.inspect(SAMPLE)).finding == Clean()
+        await engine.close()
+
+    run(body())
+    assert (tmp_path / "shredded").read_text().split() == ["-u", str(SAMPLE.blob.size)]
+    assert not list(tmp_path.glob("ostiary-script-*"))
+
+
+@pytest.mark.parametrize("command", ["/nothing/here", "false"])
+def test_a_removal_command_that_fails(run: LoopRunner, tmp_path: Path, command: str) -> None:
+    """A command that is missing or fails is told of, changes no finding and leaves no file."""
+    path = script(tmp_path, "#!/bin/sh\nexit 0\n")
+
+    async def body() -> None:
+        engine = ScriptEngine("script", path, temp_directory=tmp_path, removal_command=command)
+        with capture_logs() as lines:
+            await engine.start()
+            assert (await engine.inspect(SAMPLE)).finding == Clean()
+        assert ["removal" in line["event"] for line in lines] == [True]
+        await engine.close()
+
+    run(body())
+    assert not list(tmp_path.glob("ostiary-script-*"))

@@ -1,19 +1,18 @@
-// The crypto of real Matrix clients for peers/node.py: a JSON command per line in, a JSON answer per
-// line out, in order. Bytes are base64. An answer is {"ok": ...} or {"error": "..."}.
+// The crypto of real Matrix clients for peers/node.py.
 //
 // matrix-encrypt-attachment has two implementations: WebCrypto, as browsers run it, and Node's own,
 // as bots run it ("native": true). They decrypt differently where a counter overflows.
 
 import { webcrypto } from "node:crypto";
-import { createInterface } from "node:readline";
 import Olm from "@matrix-org/olm";
 import native from "matrix-encrypt-attachment/lib/nodejs.js";
 import browser from "matrix-encrypt-attachment/lib/webcrypto.js";
+import { answer } from "./answering.mjs";
 
 await Olm.init();
 globalThis.window = { crypto: webcrypto, atob, btoa }; // only now: Olm would take it for a browser
 
-const commands = {
+await answer({
   async encrypt({ data, native: own }) {
     const encrypted = await library(own).encryptAttachment(Buffer.from(data, "base64"));
     return { data: Buffer.from(encrypted.data).toString("base64"), info: encrypted.info };
@@ -39,19 +38,27 @@ const commands = {
       decryption.free();
     }
   },
-};
+  pickle({ secret, passphrase }) { // a legacy scanner's key file; without a secret, as at its first start
+    const decryption = new Olm.PkDecryption();
+    try {
+      const key = secret && Buffer.from(secret, "base64");
+      const public_key = key ? decryption.init_with_private_key(key) : decryption.generate_key();
+      return { public_key, text: decryption.pickle(passphrase) };
+    } finally {
+      decryption.free();
+    }
+  },
+  pickle_account({ passphrase }) { // what else libolm pickles
+    const account = new Olm.Account();
+    try {
+      account.create();
+      return account.pickle(passphrase);
+    } finally {
+      account.free();
+    }
+  },
+});
 
 function library(own) {
   return own ? native : browser;
-}
-
-for await (const line of createInterface({ input: process.stdin })) {
-  let answer;
-  try {
-    const { cmd, ...parameters } = JSON.parse(line);
-    answer = { ok: await commands[cmd](parameters) };
-  } catch (error) {
-    answer = { error: String(error?.message ?? error) };
-  }
-  process.stdout.write(JSON.stringify(answer) + "\n");
 }

@@ -205,9 +205,7 @@ def migrate(  # noqa: PLR0913, PLR0917  (each is an option)
     Exit status: 0 where all was written, 1 where something is undecided and
     nothing was.
     """
-    options = MigrateOptions(
-        old, output, secret_path, homeserver, direct, directory, keep_pickle, force
-    )
+    options = MigrateOptions(old, output, secret_path, homeserver, direct, directory, keep_pickle, force)
     try:
         raise typer.Exit(migrate_file(options))
     except OstiaryError as error:

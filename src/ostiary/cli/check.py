@@ -26,6 +26,7 @@ from ostiary.config.crypto import CryptoSettings
 from ostiary.config.engines import ClamdSettings, EngineSettings, ScriptSettings, YaraSettings
 from ostiary.config.settings import Settings, effective_engines, inert, shared_by
 from ostiary.engines.interface import Engine, Sample
+from ostiary.engines.script_removal import installed, removal_words
 from ostiary.errors import ConfigError, OstiaryError
 from ostiary.inspection import Station, inspect
 from ostiary.matrix.envelope import Envelope
@@ -268,6 +269,9 @@ def _disk(settings: Settings) -> Finding:
         seen = "every temporary directory is a tmpfs: large files take memory"
         return Finding(Level.WARNING, "disk", seen, "set scan.temp_directory to a folder on a disk")
     scripted = any(isinstance(engine, ScriptSettings) for engine in effective_engines(settings))
+    if scripted and not installed(removal_words(settings.scan.removal_command)):
+        seen = f"{settings.scan.removal_command} is not installed: files for scripts are removed without it"
+        return Finding(Level.WARNING, "disk", seen, "install it, or write scan.removal_command: rm")
     if scripted and takes_memory(settings.scan.temp_directory):
         seen = f"{settings.scan.temp_directory} is a tmpfs: the copies for scripts take memory"
         return Finding(Level.WARNING, "disk", seen, "set scan.temp_directory to a folder on a disk")

@@ -30,8 +30,9 @@ class ScanSettings(Section):
     """Where spooled files live, and the files that a script reads: mode 0600, in a folder of their
     own, always removed."""
 
-    removal_command: Annotated[Text, NotYet(unless=("rm",))] = "rm"
-    """The Matrix Content Scanner's command to remove files. Ostiary removes its files itself."""
+    removal_command: Text = "rm"
+    """What removes the file that a script has read, such as `shred -u`: run without a shell, the path is
+    its last argument. With `rm`, or where the command is not installed, Ostiary removes it itself."""
 
     allowed_mimetypes: tuple[MimeType, ...] | None = None
     """The only types that pass, as detected from the bytes; `image/*` stands for all images.

@@ -9,7 +9,6 @@ the caller is cancelled. Folders that a killed gateway left behind go at the nex
 import asyncio
 import fcntl
 import os
-import shutil
 import signal
 import subprocess
 import tempfile
@@ -24,6 +23,7 @@ import structlog
 from ostiary.blob import Blob
 from ostiary.blocking import run_blocking, to_its_end
 from ostiary.engines.interface import Sample, Statement
+from ostiary.engines.script_removal import PLAIN, installed, removal_words, remove
 from ostiary.errors import ConfigError, EngineError
 from ostiary.model import Clean, Infected
 
@@ -32,6 +32,7 @@ log = structlog.get_logger()
 _PREFIX: Final = "ostiary-script-"
 _OUR_VARIABLES: Final = "OSTIARY_"  # settings given by environment, secrets among them
 _COPY: Final = 1 << 20
+_NAME: Final = "media"  # of the file that the script reads, in a folder of its own
 
 
 class ScriptEngine:
@@ -46,12 +47,15 @@ class ScriptEngine:
         error_exit_codes: frozenset[int] = frozenset({2}),
         fleeting_exit_codes: frozenset[int] = frozenset(),
         concurrency: int = 4,
+        removal_command: str = PLAIN,
     ) -> None:
         self.name = name
         self._script = script.absolute()  # a name without a slash would be looked for in PATH
         self._temp_directory = temp_directory.absolute()
         self._error_exit_codes = error_exit_codes
         self._fleeting_exit_codes = fleeting_exit_codes
+        self._removal_command = removal_command
+        self._removal: tuple[str, ...] = ()
         self._turns = asyncio.Semaphore(concurrency)
         self._threads = ThreadPoolExecutor(concurrency, thread_name_prefix="script")
         self._home: Path | None = None
@@ -63,6 +67,10 @@ class ScriptEngine:
             raise ConfigError(
                 f"engine {self.name}: {self._script} is no executable file: check the path, and chmod +x"
             )
+        self._removal = removal_words(self._removal_command)
+        if not installed(self._removal):
+            log.warning("scan.removal_command is not installed: files are removed without it")
+            self._removal = ()
         try:
             await run_blocking(self._make_home)
         except OSError as error:
@@ -101,7 +109,7 @@ class ScriptEngine:
         """Remove the folder."""
         home, self._home = self._home, None
         if home is not None:
-            await run_blocking(_remove, home)
+            await run_blocking(_remove_home, home)
         self._threads.shutdown(wait=False)
         lock, self._lock = self._lock, None
         if lock is not None:
@@ -117,7 +125,7 @@ class ScriptEngine:
         except OSError as error:
             raise EngineError(f"{folder}: {error.strerror}: is there space left?") from error
         finally:
-            await run_blocking(_remove, folder)
+            await run_blocking(remove, folder, folder / _NAME, self._removal, _environment())
 
     async def _run(self, path: Path) -> int:
         """Return the exit code; neither the script nor what it started outlives a wait that is cut short."""
@@ -169,7 +177,7 @@ class ScriptEngine:
 def _copy(blob: Blob, folder: Path) -> Path:
     """Copy the bytes to a file that only we and the script can read; it may do to it what it likes."""
     folder.mkdir(mode=0o700)
-    path = folder / "media"
+    path = folder / _NAME
     target = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
         if blob.data is not None:
@@ -207,15 +215,9 @@ async def _end(process: subprocess.Popen[bytes]) -> None:
         await run_blocking(process.wait)
 
 
-def _remove(folder: Path) -> None:
-    """Remove a folder and all in it; say so where that is impossible."""
-    with suppress(OSError):
-        folder.chmod(0o700)  # a script runs as we do, and may have taken our rights away
-    shutil.rmtree(folder, ignore_errors=True)
-    if folder.exists():
-        log.error(
-            "error", kind="internal", info="a file given to a script can't be removed", path=str(folder)
-        )
+def _remove_home(home: Path) -> None:
+    """Remove the folder of all folders: what is in it was left behind by a gateway that was killed."""
+    remove(home, home / _NAME, (), {})
 
 
 def _remove_if_abandoned(home: Path) -> None:
@@ -227,7 +229,7 @@ def _remove_if_abandoned(home: Path) -> None:
     try:
         if os.fstat(lock).st_uid == os.geteuid():
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            _remove(home)
+            _remove_home(home)
     except BlockingIOError:
         return
     finally:

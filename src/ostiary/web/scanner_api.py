@@ -31,6 +31,9 @@ from ostiary.web.routes import Call, Route
 from ostiary.wire.multipart import boundary_of
 
 _OPAQUE: Final = "application/octet-stream"
+_SCRIPTS: Final = frozenset({
+    "javascript", "ecmascript", "x-javascript", "x-ecmascript", "jscript", "livescript",
+})  # fmt: skip
 _PLAIN: Final = re.compile(r"[\x20-\x7e]{1,4096}")
 _TOKEN: Final = re.compile(r"[\x21-\x7e]{1,4096}")
 
@@ -68,7 +71,7 @@ class ScannerApi:
             return await self._send(request, call, outcome.media)
 
     async def _send(self, request: web.BaseRequest, call: Call, media: Media) -> web.StreamResponse:
-        content_type = media.content_type or _OPAQUE
+        content_type = shown_type(media.content_type)
         disposition = safe_disposition(media.content_disposition, content_type, call.filename)
         return await send_media(request, media.blob, Labels(content_type, disposition, media.etag), self.idle)
 
@@ -121,6 +124,15 @@ class ScannerApi:
 
 def _key_of(form: Form) -> EncryptedFile | None:
     return None if form.body is None else encrypted_file(form.body, needs_url=False)
+
+
+def shown_type(content_type: str | None) -> str:
+    """Return the type to send: what a page could load as a script is bytes (WHATWG MIME Sniffing, 4.6)."""
+    if content_type is None:
+        return _OPAQUE
+    family, _, name = content_type.partition(";")[0].strip().lower().partition("/")
+    script = family in {"text", "application"} and name.rstrip("0123456789.") in _SCRIPTS
+    return _OPAQUE if script else content_type
 
 
 def scan_answer(verdict: Verdict) -> web.Response:
