@@ -8,9 +8,9 @@ a logout takes effect within that time. Tokens are remembered by a keyed digest 
 import os
 from collections.abc import Awaitable, Callable
 from hashlib import blake2b
-from typing import Final, Literal
+from typing import Final, Literal, TypeVar
 
-from ostiary.errors import HomeserverRefusalError
+from ostiary.errors import HomeserverError, HomeserverRefusalError
 from ostiary.inflight import Once
 from ostiary.lru import SegmentedLru
 from ostiary.model import Forwarded, Identity, MediaRequest
@@ -20,7 +20,7 @@ TOKENS: Final = 10_000
 
 _BAD_TOKEN: Final = 401
 
-_Answer = Identity | HomeserverRefusalError
+_Answer = Identity | HomeserverRefusalError | HomeserverError
 
 
 class Access:
@@ -72,18 +72,19 @@ class Access:
             answer = entry[0]
         else:
             answer, _ = await self._once.result(index, lambda: self._answer(index, token, forwarded))
-        if isinstance(answer, HomeserverRefusalError):
-            raise answer.with_traceback(None)
-        return answer
+        if isinstance(answer, Identity):
+            return answer
+        raise _again(answer)
 
     async def _answer(self, index: bytes, token: str, forwarded: Forwarded) -> _Answer:
         asked = self._clock()
         answer: _Answer
         try:
             answer = await self._ask(token, forwarded)
-        except HomeserverRefusalError as refusal:
-            answer = refusal
-        if isinstance(answer, Identity) or answer.status == _BAD_TOKEN:
+        except (HomeserverRefusalError, HomeserverError) as error:
+            answer = _again(error)  # for all who wait: asking one after another, each would wait for its own
+        refused = isinstance(answer, HomeserverRefusalError) and answer.status == _BAD_TOKEN
+        if refused or isinstance(answer, Identity):
             self._answers.put(index, (answer, asked + self._ttl))
         return answer
 
@@ -94,3 +95,13 @@ class Access:
             data = text.encode()
             digest.update(len(data).to_bytes(4, "big") + data)
         return digest.digest()
+
+
+_E = TypeVar("_E", HomeserverRefusalError, HomeserverError)
+
+
+def _again(error: _E) -> _E:
+    """Return the same error without the frames that met it: they hold tokens, and live as long as it does."""
+    fresh = type(error).__new__(type(error), *error.args)
+    fresh.__dict__.update(error.__dict__)
+    return fresh

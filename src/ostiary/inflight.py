@@ -72,7 +72,7 @@ class Flights(Generic[K, T]):
                 await flight.abandoned.wait()
         except (KeyboardInterrupt, SystemExit):
             raise
-        except BaseException as error:  # noqa: BLE001  (handed to the callers)
+        except BaseException as error:
             cancelled = isinstance(error, asyncio.CancelledError)
             if not flight.landed.done():
                 flight.landed.set_exception(RuntimeError("the run was cancelled") if cancelled else error)

@@ -89,3 +89,19 @@ async def test_connections_are_counted(tmp_path: Path) -> None:
             assert b" 200 " in await loop.sock_recv(inside[0], 1 << 16)
         await until(lambda: door.quiet)
         assert (await door.ask("/health")).status == 200
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"GET /_matrix/media_proxy/unstable/download/a/b",
+        b"GET /_matrix/media_proxy/unstable/download/a/b HTTP/0.9",
+        b"GET /_matrix/media_proxy/unstable/download/a/b HTTP/2.0",
+        b"OPTIONS * HTTP/2.0",
+    ],
+)
+async def test_versions_that_are_not_spoken(door: Door, line: bytes) -> None:
+    """HTTP/0.9 and 2.0 look otherwise than what the parser reads: such a request is none, and ends there."""
+    got = await door.raw(line + b"\r\nHost: x\r\n\r\n")
+    assert got.split(b"\r\n")[0].endswith(b" 400 Bad Request")
+    assert door.homeserver.received == []

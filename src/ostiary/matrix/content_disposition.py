@@ -7,6 +7,7 @@ spec calls safe to show ("Serving inline content").
 
 import unicodedata
 from email.message import Message
+from functools import lru_cache
 from typing import Final
 from urllib.parse import quote
 
@@ -20,6 +21,7 @@ _INLINE: Final = frozenset({
 })  # fmt: skip
 
 
+@lru_cache(1024)  # the same few media are asked for again and again, and the parser is slow
 def filename_of(header: str | None) -> str | None:
     """Return the file name that the header gives, cleaned; None where it gives none."""
     if not header:

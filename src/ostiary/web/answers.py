@@ -72,13 +72,15 @@ async def send_media(request: web.BaseRequest, blob: Blob, labels: Labels, idle:
 
 
 def _head(request: web.BaseRequest, blob: Blob, labels: Labels, part: Span | None) -> web.StreamResponse:
-    response = web.StreamResponse(
-        headers={**MEDIA, "Content-Type": labels.content_type, "Content-Disposition": labels.disposition}
-    )
+    headers = {**MEDIA, "Content-Type": labels.content_type, "Content-Disposition": labels.disposition}
+    if part is None and blob.data is not None and blob.size <= _SLICE:
+        response: web.StreamResponse = web.Response(body=blob.data, headers=headers)  # goes out in one write
+    else:
+        response = web.StreamResponse(headers=headers)
+        response.content_length = blob.size
     if request.method in _SAFE:
         response.headers["ETag"] = labels.etag
         response.headers["Accept-Ranges"] = "bytes"
-    response.content_length = blob.size
     if part is not None:
         response.set_status(206)
         response.headers["Content-Range"] = str(part)
@@ -93,7 +95,7 @@ async def _send_bytes(
     try:
         async with asyncio.timeout(idle):
             await response.prepare(request)
-        if request.method != "HEAD":
+        if request.method != "HEAD" and not isinstance(response, web.Response):
             async for chunk in blob.chunks(start=start, stop=stop):
                 await _send(response, chunk, idle)
         async with asyncio.timeout(idle):

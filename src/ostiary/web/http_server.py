@@ -9,9 +9,10 @@ in which it must take an answer.
 import asyncio
 from typing import Any, Final, Protocol
 
-from aiohttp import StreamReader, web
+from aiohttp import HttpVersion10, HttpVersion11, StreamReader, web
 
 _BAD_REQUEST: Final = 400
+_SPOKEN: Final = {HttpVersion10, HttpVersion11}  # aiohttp would answer 0.9 and 2.0 in the same words, and be wrong
 _HEAD: Final = 1 << 16  # bytes of a request line and its headers
 _LINE: Final = 1 << 15  # bytes of a request line, and of a header
 _READ_AHEAD: Final = 1 << 16  # bytes of a body that wait for us, twice that at most
@@ -62,7 +63,11 @@ class HttpServer(web.Server):
 
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
         """Send the door's answer, whole, and cut off whoever does not take it."""
-        response = await self._door(request)
+        if request.version in _SPOKEN:
+            response = await self._door(request)
+        else:
+            response = self._door.unreadable()
+            response.force_close()
         try:
             async with asyncio.timeout(self._idle):
                 await response.prepare(request)
