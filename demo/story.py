@@ -55,6 +55,8 @@ def _photo(stage: Stage, sent: Sent) -> Iterator[Case]:
     clean = stage.found_nothing
     thumbnail = f"thumbnail/{sent.path}?width={_SIDE}&height={_SIDE}&method=crop"
     yield Case(name, "download", lambda: get(f"download/{sent.path}"), the_same_bytes(sent.plain, clean))
+    again = the_same_bytes(sent.plain, "a stored copy: no fetch, no scan")
+    yield Case(name, "download again", lambda: get(f"download/{sent.path}"), again)
     yield Case(name, "thumbnail", lambda: get(thumbnail), a_thumbnail(sent.plain, _SIDE, clean))
     yield Case(name, "scan", lambda: get(f"scan/{sent.path}"), a_judgement(clean=True))
     yield Case(

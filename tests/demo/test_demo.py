@@ -27,6 +27,7 @@ from peers.synapse import ROOT
 
 JUDGED: Final = [
     ("download", "200, the same"),
+    ("download again", "200, the same"),
     ("thumbnail", "200, 96 x 96 pixels"),
     ("scan", "200, clean: true"),
     ("download, no token", "401 M_MISSING_TOKEN"),
