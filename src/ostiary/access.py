@@ -8,7 +8,7 @@ a logout takes effect within that time. Tokens are remembered by a keyed digest 
 import os
 from collections.abc import Awaitable, Callable
 from hashlib import blake2b
-from typing import Final, Literal, TypeVar
+from typing import Final, Literal
 
 from ostiary.errors import HomeserverError, HomeserverRefusalError
 from ostiary.inflight import Once
@@ -20,7 +20,8 @@ TOKENS: Final = 10_000
 
 _BAD_TOKEN: Final = 401
 
-_Answer = Identity | HomeserverRefusalError | HomeserverError
+_Refusal = HomeserverRefusalError | HomeserverError
+_Answer = Identity | _Refusal
 
 
 class Access:
@@ -49,19 +50,23 @@ class Access:
         """Say whether such a caller may have such a copy at all; `public`: it came without a token."""
         return public or request.token is not None or self._check == "none"
 
+    def shares(self, request: MediaRequest) -> bool:
+        """Say whether others may join a run that such a caller began."""
+        return request.token is not None or request.anonymous or self._check == "none"
+
     async def vouches(self, request: MediaRequest) -> bool:
         """Say whether the caller may have what the homeserver gave to others of its kind.
 
-        False: only the homeserver knows, ask it for the media with the caller's own token. That is
-        so for guests, whom homeservers treat in many ways. HomeserverRefusalError (401) for a
-        token that the homeserver does not know.
+        False: only the homeserver knows, ask it for the media as this caller. That is so for guests,
+        whom homeservers treat in many ways, and for who has no token but headers that are passed on.
+        HomeserverRefusalError (401) for a token that the homeserver does not know.
         """
         if self._check == "none":
             return True
         if self._check == "media":
             return False
-        if request.token is None:
-            return True  # it only ever meets what came without a token
+        if request.token is None:  # it only ever meets what came without a token
+            return request.anonymous  # a homeserver may go by an address, or a cookie
         return not (await self.identity(request.token, request.forwarded)).guest
 
     async def identity(self, token: str, forwarded: Forwarded = ()) -> Identity:
@@ -97,10 +102,7 @@ class Access:
         return digest.digest()
 
 
-_E = TypeVar("_E", HomeserverRefusalError, HomeserverError)
-
-
-def _again(error: _E) -> _E:
+def _again(error: _Refusal) -> _Refusal:
     """Return the same error without the frames that met it: they hold tokens, and live as long as it does."""
     fresh = type(error).__new__(type(error), *error.args)
     fresh.__dict__.update(error.__dict__)

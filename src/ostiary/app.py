@@ -21,6 +21,7 @@ from ostiary.background import Background
 from ostiary.budget import Budget, Spool
 from ostiary.config.engines import ClamdSettings, EngineSettings, ScriptSettings, YaraSettings
 from ostiary.config.settings import Settings, effective_engines, inert, shared_by
+from ostiary.core_dumps import forbid_core_dumps
 from ostiary.currency import LiveVersions
 from ostiary.digests import Digests
 from ostiary.engines.clamd import ClamdEngine
@@ -94,7 +95,7 @@ async def parts(
         background = await stack.enter_async_context(Background())
         spool = _spool(settings, None if patient else settings.limits.wait)
         decided = rules(settings, observe=observe)
-        digests = Digests(secret or os.urandom(32), _scope(stations, decided))
+        digests = Digests(secret or os.urandom(32), _scope(stations, decided, settings.scan.max_size))
         detector = TypeDetector()
         stack.callback(detector.close)
         judge = Judge(
@@ -147,12 +148,12 @@ def _memory(
     )
 
 
-def _scope(stations: Sequence[Station], decided: Rules) -> str:
+def _scope(stations: Sequence[Station], decided: Rules, max_size: int) -> str:
     """Return what else a verdict depends on: evidence found under other settings is not ours."""
     engines = sorted(f"{type(one.engine).__name__} {one.engine.name} {one.required}" for one in stations)
     served = sorted(decided.serve)
     types = decided.allowed_types, decided.blocked_types
-    return repr((library_version(), engines, served, types, decided.observe))
+    return repr((library_version(), engines, served, types, decided.observe, max_size))
 
 
 async def serve(settings: Settings, *, observe: bool = False) -> None:
@@ -210,7 +211,7 @@ async def serve(settings: Settings, *, observe: bool = False) -> None:
 
 def _prepare_process() -> None:
     """Let no core dump hold keys and plaintexts, and have as many descriptors as we may."""
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    forbid_core_dumps()
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = _MOST_DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, _MOST_DESCRIPTORS)
     if soft < wanted:

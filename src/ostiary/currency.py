@@ -49,10 +49,14 @@ class LiveVersions:
 
     async def _ask(self) -> None:
         asked = asyncio.get_running_loop().time()
-        async with asyncio.TaskGroup() as group:
-            tasks = {engine.name: group.create_task(engine.versions()) for engine in self._engines}
-        self._versions = {name: task.result() for name, task in tasks.items()}
-        self._asked = asked
+        live: dict[str, frozenset[str]] = {}
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = {engine.name: group.create_task(engine.versions()) for engine in self._engines}
+            live = {name: task.result() for name, task in tasks.items()}
+            self._asked = asked
+        finally:
+            self._versions = live  # none where an engine broke its promise never to raise
 
 
 def _speaks(report: Report) -> bool:

@@ -6,7 +6,7 @@ have it. What comes over the wire is spooled within its room, hashed while it ar
 """
 
 from collections.abc import Callable
-from contextlib import AsyncExitStack
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -17,6 +17,7 @@ from ostiary.budget import Room, Spool
 from ostiary.digests import Digests
 from ostiary.errors import HomeserverRefusalError
 from ostiary.library.interface import Library, LibraryKey, StoredCopy
+from ostiary.loans import Loans
 from ostiary.matrix.content_disposition import filename_of
 from ostiary.matrix.download import Download, MediaSource
 from ostiary.model import Declared, MediaRequest
@@ -29,14 +30,16 @@ _NOT_FOUND: Final = 404
 class Media:
     """What the homeserver gave: its bytes as they came, and what it says they are.
 
-    `etag` is ours, `source_etag` the homeserver's own.
+    `etag` is ours, `source_etag` the homeserver's own. `validated` is when the homeserver was asked for
+    what it then gave or confirmed, in seconds of the fetcher's clock.
     """
 
     blob: Blob
     content_type: str | None
     content_disposition: str | None
     etag: str
-    source_etag: str | None = None
+    source_etag: str | None
+    validated: float
 
     @property
     def declared(self) -> Declared:
@@ -78,6 +81,7 @@ class Fetcher:
         self._digests = digests
         self._bounds = bounds
         self._clock = clock
+        self._loans = Loans(spool.memory)
 
     def stored(self, request: MediaRequest) -> Media | None:
         """Return a stored copy that the homeserver need not be asked about; whose it is must be asked."""
@@ -86,6 +90,10 @@ class Fetcher:
             return None
         return self._media_of(copy)
 
+    def lent(self, media: Media) -> AbstractAsyncContextManager[None]:
+        """Return a context that holds the bytes of a stored copy; OverloadedError where there is no room."""
+        return self._loans.of(media.blob.data or b"")
+
     async def fetch(self, request: MediaRequest, held: AsyncExitStack) -> tuple[Media | None, Room]:
         """Return the media and its room, `held` both; no media where it is too large to be fetched.
 
@@ -93,13 +101,14 @@ class Fetcher:
         """
         copy = self._copy(request)
         etag = None if copy is None else copy.etag
+        asked = self._clock()
         try:
             async with self._source.media(request, etag) as download:
                 if download is not None:
-                    return await self._receive(request, download, held)
+                    return await self._receive(request, download, asked, held)
                 if copy is None:
                     raise AssertionError("nobody asked whether anything is unchanged")
-                return await self._unchanged(request, copy, held)
+                return await self._unchanged(request, copy, asked, held)
         except HomeserverRefusalError as refusal:
             if refusal.status == _NOT_FOUND and copy is not None:
                 self._library.evict(copy.sha256)
@@ -112,7 +121,11 @@ class Fetcher:
             return
         data = blob.data
         if data is None:
-            data = await run_blocking(blob.read, 0, blob.size)
+            memory = self._spool.memory
+            if memory.waiting or memory.total - memory.used < blob.size:
+                return  # requests need it more
+            async with memory.share(blob.size):
+                data = await run_blocking(blob.read, 0, blob.size)
             if len(data) != blob.size:
                 return  # a spooled file became shorter: whoever sends it will notice
         copy = StoredCopy(
@@ -121,8 +134,8 @@ class Fetcher:
             content_type=media.content_type,
             content_disposition=media.content_disposition,
             etag=media.source_etag,
-            public=request.token is None,
-            validated=self._clock(),
+            public=request.anonymous,
+            validated=media.validated,
         )
         self._library.put(_key(request), copy)
 
@@ -138,22 +151,25 @@ class Fetcher:
 
     def _media_of(self, copy: StoredCopy) -> Media:
         etag = self._digests.etag(copy.sha256)
-        return Media(copy.blob(), copy.content_type, copy.content_disposition, etag, copy.etag)
+        return Media(
+            copy.blob(), copy.content_type, copy.content_disposition, etag, copy.etag, copy.validated
+        )
 
     async def _unchanged(
-        self, request: MediaRequest, copy: StoredCopy, held: AsyncExitStack
+        self, request: MediaRequest, copy: StoredCopy, asked: float, held: AsyncExitStack
     ) -> tuple[Media, Room]:
+        await held.enter_async_context(self._loans.of(copy.data))
         room = await held.enter_async_context(
             self.room(len(copy.data), encrypted=request.encrypted is not None)
         )
-        media = self._media_of(copy)
+        fresh = replace(copy, validated=asked, public=request.anonymous)
+        media = self._media_of(fresh)
         held.callback(media.blob.close)
-        fresh = replace(copy, validated=self._clock(), public=request.token is None)
         self._library.put(_key(request), fresh)
         return media, room
 
     async def _receive(
-        self, request: MediaRequest, download: Download, held: AsyncExitStack
+        self, request: MediaRequest, download: Download, asked: float, held: AsyncExitStack
     ) -> tuple[Media | None, Room]:
         limit, serve = self._bounds.max_size, self._bounds.serve_larger
         encrypted = request.encrypted is not None
@@ -174,7 +190,8 @@ class Fetcher:
         held.callback(blob.close)
         room.shrink(blob.size, 1 + encrypted + self._bounds.engine_copies)
         etag = self._digests.etag(blob.sha256)
-        return Media(blob, download.content_type, download.content_disposition, etag, download.etag), room
+        labels = download.content_type, download.content_disposition
+        return Media(blob, *labels, etag, download.etag, asked), room
 
 
 def _key(request: MediaRequest) -> LibraryKey:

@@ -69,11 +69,11 @@ class Gateway:
         """Give the media and the verdict on it; both are good inside the context."""
         started = time.monotonic()
         async with AsyncExitStack() as held:
-            outcome = await self._stored(request) or await self._fresh(request, held)
+            outcome = await self._stored(request, held) or await self._fresh(request, held)
             self.record(outcome, str(request.ref), started, encrypted=request.encrypted is not None)
             yield outcome
 
-    async def _stored(self, request: MediaRequest) -> Outcome | None:
+    async def _stored(self, request: MediaRequest, held: AsyncExitStack) -> Outcome | None:
         """Return a stored copy with a current verdict, for a caller who may have it; else None."""
         media = self._fetcher.stored(request)
         if media is None or not await self._access.vouches(request):
@@ -81,12 +81,14 @@ class Gateway:
         evidence = await self._judge.known(self._index(media, request.encrypted))
         if evidence is None:
             return None
+        await held.enter_async_context(self._fetcher.lent(media))
         return Outcome(self._verdict(evidence, media, request.encrypted), media, known=True)
 
     async def _fresh(self, request: MediaRequest, held: AsyncExitStack) -> Outcome:
         """Join the run for the same media where that is allowed, start one where there is none."""
         key = ((request.ref, request.thumbnail), request.encrypted, request.token is not None)
-        if key in self._flights and not await self._access.vouches(request):
+        shared = self._access.shares(request)
+        if not shared or (key in self._flights and not await self._access.vouches(request)):
             return await held.enter_async_context(self._run(request))
         flight = self._flights.join(key, lambda: self._run(request))
         outcome, ours = await held.enter_async_context(flight)
@@ -170,6 +172,11 @@ class Gateway:
     def memory(self) -> Budget:
         """The budget for bytes in memory."""
         return self._spool.memory
+
+    @property
+    def pressed(self) -> bool:
+        """Whether somebody waits for room: whoever holds some should not dawdle."""
+        return bool(self._spool.memory.waiting or self._spool.disk.waiting)
 
     def writer(self) -> BlobWriter:
         """Return a writer for a new blob; hold room for it first."""

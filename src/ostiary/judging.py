@@ -118,8 +118,10 @@ class Judge:
         return evidence
 
     async def _reports(self, blob: Blob) -> tuple[Sequence[Report], str]:
+        loop = asyncio.get_running_loop()
+        end = loop.time() + self.bounds.timeout
         try:
-            async with asyncio.timeout(self.bounds.timeout):
+            async with asyncio.timeout_at(end):
                 detected_type = await self._detector.detect(blob)
         except TimeoutError:
             return (_NO_TYPE,), UNKNOWN
@@ -127,7 +129,7 @@ class Judge:
             return (policy.too_large(self.bounds.max_size),), detected_type
         with self._metrics.scan_duration.time():
             sample = Sample(blob, detected_type)
-            return await inspect(sample, self._stations, self.bounds.timeout), detected_type
+            return await inspect(sample, self._stations, max(0.0, end - loop.time())), detected_type
 
     def _note(self, reports: Sequence[Report]) -> None:
         """Count what was found; what engines found that don't decide is logged here, and only here."""
@@ -143,17 +145,24 @@ class Judge:
 def worth_keeping(reports: Sequence[Report], ttl: float) -> float:
     """Return for how many seconds evidence is kept: what was no engine's word is not, or not for long.
 
-    A timeout is held against the bytes for a while. Where an engine that is not required was out of
-    order, the others' word counts for as long, and then all are asked again.
+    A timeout is held against the bytes for a while, whatever else broke meanwhile. Where an engine
+    that is not required was out of order, the others' word counts for as long, and then all are
+    asked again.
     """
-    seconds = ttl
-    for report in reports:
-        cause = report.finding.cause if isinstance(report.finding, Unscannable) else None
-        temporary = cause is not None and not cause.permanent
-        if report.shadow:
-            continue
-        if cause is Cause.TIMEOUT or (temporary and not report.required):
-            seconds = min(seconds, HELD)
-        elif temporary or not report.lasting:
-            return 0.0
-    return seconds
+    counting = [report for report in reports if not report.shadow]
+    spoken = [report for report in counting if _trouble(report) is None]
+    if any(not report.lasting for report in spoken):
+        return 0.0
+    if len(spoken) == len(counting):
+        return ttl
+    timed_out = any(_trouble(report) is Cause.TIMEOUT for report in counting)
+    dispensable = spoken and not any(report.required for report in counting if _trouble(report))
+    return min(ttl, HELD) if timed_out or dispensable else 0.0
+
+
+def _trouble(report: Report) -> Cause | None:
+    """Return the temporary cause for which an engine did not get to say anything of the bytes."""
+    finding = report.finding
+    if isinstance(finding, Unscannable) and not finding.cause.permanent:
+        return finding.cause
+    return None

@@ -2,7 +2,8 @@
 
 Two segments (a segmented LRU): what is new is on trial, and what is asked for again moves to the
 kept segment, which takes four fifths of the room. Whoever asks for a million things once only
-pushes out other things that were asked for once.
+pushes out other things that were asked for once, and the oldest kept ones where the largest of the
+million needs more than a fifth.
 """
 
 from collections import OrderedDict
@@ -56,8 +57,9 @@ class SegmentedLru(Generic[K, V]):
             self._trial[key] = value, weight
         self.weight += weight
         while len(self) > self._most or self.weight > self._capacity:
-            oldest = next(iter(self._trial or self._kept))
-            self.pop(oldest)
+            # The new one fits, so it never makes room for itself.
+            only_the_new = len(self._trial) == (key in self._trial)
+            self.pop(next(iter(self._kept if only_the_new else self._trial)))
 
     def pop(self, key: K) -> V | None:
         """Let go of the value and return it; None where there is none."""

@@ -73,6 +73,11 @@ class MediaRequest:
     token: str | None = field(default=None, repr=False)
     forwarded: Forwarded = field(default=(), repr=False)
 
+    @property
+    def anonymous(self) -> bool:
+        """Whether the homeserver is shown nothing of the caller: what it gives then, it gives to anybody."""
+        return self.token is None and not self.forwarded
+
 
 @dataclass(frozen=True, slots=True)
 class Declared:

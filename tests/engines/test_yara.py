@@ -140,7 +140,7 @@ async def test_a_process_knows_no_secrets(rules: Path, monkeypatch: pytest.Monke
     async with running(rules):
         (process,) = children()
         assert b"syt_secret" not in Path(f"/proc/{process}/environ").read_bytes()
-        assert resource.prlimit(process, resource.RLIMIT_CORE) == (0, 0)
+        assert max(resource.prlimit(process, resource.RLIMIT_CORE)) <= 1
         assert resource.prlimit(process, resource.RLIMIT_FSIZE) == (0, 0)
 
 

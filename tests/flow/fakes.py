@@ -379,6 +379,12 @@ async def cancelled_at_every_turn(
     raise AssertionError(f"not through after {most} runs")
 
 
+async def settled(turns: int = 12) -> None:
+    """Let happen what can happen without anybody else: so many turns of the loop."""
+    for _ in range(turns):
+        await asyncio.sleep(0)
+
+
 async def until(condition: Callable[[], object], seconds: float = 10) -> None:
     """Wait until the condition holds; AssertionError when it does not come true in time."""
     deadline = asyncio.get_running_loop().time() + seconds

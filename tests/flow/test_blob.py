@@ -1,15 +1,18 @@
 """Blobs: immutable bytes with their digest, in memory or in an anonymous file."""
 
 import asyncio
+import errno
 import hashlib
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ostiary.blob import MEMORY_LIMIT, Blob, BlobWriter, anonymous_file
+from ostiary.errors import OverloadedError
 from tests.descriptors import open_descriptors
 
 
@@ -127,3 +130,54 @@ def test_a_blob_does_not_show_its_digest() -> None:
     blob = Blob.of(b"secret")
     assert blob.sha256.hex() not in repr(blob)
     assert "6 bytes" in repr(blob)
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EIO])
+async def test_a_full_disk_is_being_full(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    """No space left means "try again later"; any other fault of the disk is what it is. No file is left."""
+    before = open_descriptors()
+
+    def broken(descriptor: int, data: bytes) -> int:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "write", broken)
+    with pytest.raises(OSError if number == errno.EIO else OverloadedError):
+        await _blob(tmp_path, bytes(MEMORY_LIMIT + 1))
+    monkeypatch.undo()
+    assert open_descriptors() == before
+
+
+@pytest.mark.parametrize("number", [errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL])
+async def test_without_anonymous_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    """On a file system that has none (NFS) a file is made and unlinked at once: it has no name either."""
+    real = os.open
+
+    def without(path: str, flags: int, *more: int, **named: Any) -> int:  # noqa: ANN401  (as os.open has it)
+        if flags & os.O_TMPFILE == os.O_TMPFILE:
+            raise OSError(number, os.strerror(number))
+        return real(path, flags, *more, **named)
+
+    monkeypatch.setattr(os, "open", without)
+    data = os.urandom(MEMORY_LIMIT + 1)
+    with await _blob(tmp_path, data) as blob:
+        assert list(tmp_path.iterdir()) == []
+        assert await _all(blob, MEMORY_LIMIT) == data
+
+
+@given(st.integers(0, 3000), st.integers(0, 3000), st.integers(0, 3000), st.integers(1, 1000))
+async def test_parts_in_memory_are_what_python_cuts(size: int, start: int, stop: int, step: int) -> None:
+    """From `start` up to `stop`, however long the blob is and in whatever steps it is read."""
+    data = os.urandom(size)
+    with Blob.of(data) as blob:
+        assert b"".join([c async for c in blob.chunks(step, start=start, stop=stop)]) == data[start:stop]
+
+
+@pytest.mark.parametrize("start", [0, 1, MEMORY_LIMIT, 2 * MEMORY_LIMIT, 3 * MEMORY_LIMIT])
+@pytest.mark.parametrize("stop", [0, 1, MEMORY_LIMIT + 1, 2 * MEMORY_LIMIT, 3 * MEMORY_LIMIT, None])
+async def test_parts_of_a_file_are_what_python_cuts(tmp_path: Path, start: int, stop: int | None) -> None:
+    """The same from a file."""
+    data = os.urandom(2 * MEMORY_LIMIT)
+    with await _blob(tmp_path, data) as blob:
+        assert b"".join([c async for c in blob.chunks(start=start, stop=stop)]) == data[start:stop]

@@ -42,6 +42,7 @@ def test_the_name_is_found_and_cleaned(header: str | None, name: str | None) -> 
         (None, "application/octet-stream", "x.bin", 'attachment; filename="x.bin"'),
         ("inline; filename=a.png", "IMAGE/PNG", "mine.png", 'inline; filename="mine.png"'),
         (EURO, "image/png", None, "inline; filename=\"_\"; filename*=UTF-8''%E2%82%AC"),
+        (None, "image/png", "a;b%2F", "inline; filename=\"a_b_2F\"; filename*=UTF-8''a%3Bb%252F"),
     ],
 )
 def test_the_header_is_written_anew(

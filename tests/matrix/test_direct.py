@@ -481,7 +481,9 @@ async def test_discovery_counts(world: World) -> None:
 
 async def test_bodies_without_end(world: World) -> None:
     """They come in pieces, as fast as the reader takes them, who stops when it has had enough."""
-    world.server.replies[V3] = flood(b"HTTP/1.1 200 OK\r\n\r\n", b"x" * 10_000)
+    world.server.replies[V3] = flood(
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"2710\r\n" + b"x" * 10_000 + b"\r\n"
+    )
     taken = 0
     async with world.client.media(MediaRequest(MediaRef(NAME, "AbC-_1"))) as download:
         assert download is not None

@@ -17,13 +17,20 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ostiary.errors import BadEnvelopeError, ConfigError
-from ostiary.matrix.envelope import MAX_CIPHERTEXT, Envelope, format_secret, generate_secret, parse_secret
+from ostiary.matrix.envelope import (
+    MAX_CIPHERTEXT,
+    MOST_FAILURES,
+    Envelope,
+    format_secret,
+    generate_secret,
+    parse_secret,
+)
 from ostiary.matrix.request_body import encrypted_file
 from peers.node import NodePeer
 
 SECRET: Final = b"the gateway's private key, fixed"
 EPHEMERAL: Final = X25519PrivateKey.from_private_bytes(b"one client's ephemeral key, also")
-ENVELOPE: Final = Envelope(SECRET)
+ENVELOPE: Final = Envelope(SECRET, most_failures=1 << 62)  # one ephemeral key for all tries
 
 BODY: Final[dict[str, Any]] = {
     "file": {
@@ -129,6 +136,24 @@ def test_each_flipped_bit_gives_one_error() -> None:
             else:
                 assert_refused(sealed)
     assert [ENVELOPE.open(*sealed) for sealed in opened] == [FILE]
+
+
+def test_an_ephemeral_key_that_failed_too_often_opens_nothing() -> None:
+    """Nobody gets enough tries for an oracle, however the key is written; other keys are not touched."""
+    envelope = Envelope(SECRET)
+    for value in range(MOST_FAILURES):
+        changed = CIPHERTEXT[:-17] + bytes([CIPHERTEXT[-17] ^ (value + 1)]) + CIPHERTEXT[-16:]
+        assert envelope.open(*SEALED) == FILE
+        with pytest.raises(BadEnvelopeError):
+            envelope.open(unpadded(changed), *SEALED[1:])
+    for _ in range(20_000):  # more than are remembered: a flood washes nothing away that was asked for twice
+        with pytest.raises(BadEnvelopeError):
+            envelope.open("", SEALED[1], unpadded(os.urandom(32)))
+    other_bit = EPHEMERAL_PUBLIC[:-1] + bytes([EPHEMERAL_PUBLIC[-1] ^ 0x80])
+    for ephemeral in (SEALED[2], SEALED[2] + "=", unpadded(other_bit)):
+        with pytest.raises(BadEnvelopeError):
+            envelope.open(*SEALED[:2], ephemeral)
+    assert envelope.open(*encoded(*seal(PLAINTEXT, ephemeral=X25519PrivateKey.generate()))) == FILE
 
 
 def test_bad_padding_goes_the_way_of_a_garbled_block() -> None:

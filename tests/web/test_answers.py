@@ -12,6 +12,7 @@ from structlog.testing import capture_logs
 from ostiary.blob import Blob
 from ostiary.model import Cause
 from ostiary.policy import Rules
+from ostiary.web.answers import Pace
 from tests.descriptors import open_descriptors
 from tests.flow.fakes import ScriptedEngine, hang, until
 from tests.flow.samples import PICTURE
@@ -171,6 +172,21 @@ async def test_a_connection_is_kept_between_requests(door: Door) -> None:
         got = await reader.read()
     assert re.findall(rb"HTTP/1\.1 (\d+)", got) == [b"200", b"200", b"404", b"200"]
     assert got.count(PICTURE) == 2
+
+
+@pytest.mark.parametrize(
+    ("sent", "seconds", "pressed", "too_slow"),
+    [
+        (0, 9, True, False),
+        (300_000, 11, True, True),
+        (400_000, 11, True, False),
+        (300_000, 11, False, False),
+        (1 << 30, 40_000, True, True),
+    ],
+)
+def test_who_dawdles_while_others_wait(sent: int, seconds: float, *, pressed: bool, too_slow: bool) -> None:
+    """Less than 32 KiB a second after ten seconds is too slow, and only where somebody waits for room."""
+    assert Pace(30, lambda: pressed).too_slow(sent, seconds) is too_slow
 
 
 @pytest.mark.parametrize(

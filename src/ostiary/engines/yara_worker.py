@@ -18,6 +18,7 @@ from typing import Any, Final
 
 import yara_x
 
+from ostiary.core_dumps import forbid_core_dumps
 from ostiary.engines.yara_frames import Frame, FrameError, receive_frame, send_frame
 
 MATCH_LIMIT: Final = 70_000
@@ -32,8 +33,8 @@ Head = Mapping[str, Any]
 def main() -> None:
     """Serve the socket that is our standard input until it closes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the gateway, which lets requests end
-    for limit in (resource.RLIMIT_CORE, resource.RLIMIT_FSIZE):
-        resource.setrlimit(limit, (0, 0))  # a core dump would hold what somebody sent
+    forbid_core_dumps()
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))  # it has nothing to write
     with socket.socket(fileno=os.dup(0)) as connection:
         first = receive_frame(connection)
         if first is None:

@@ -18,8 +18,8 @@ LibraryKey = tuple[MediaRef, Thumbnail | None]
 class StoredCopy:
     """One media as the homeserver gave it.
 
-    `public` says that it came without an access token; `validated` is when the homeserver last
-    said that it serves it (seconds of the library's clock); `etag` is the homeserver's own.
+    `public` says that it came without a token, or any header of the caller's; `validated` is when the
+    homeserver last said that it serves it (seconds of the library's clock); `etag` is the homeserver's.
     """
 
     data: bytes = field(repr=False)

@@ -1,5 +1,6 @@
 """Stored copies in this process's memory, bounded by bytes and by count."""
 
+import sys
 from typing import Final
 
 from ostiary.library.interface import LibraryKey, StoredCopy
@@ -8,14 +9,15 @@ from ostiary.lru import SegmentedLru
 MOST: Final = 1 << 16
 """Copies at most, however small they are."""
 
-_OVERHEAD: Final = 1024  # bytes that a copy takes beyond its own: key, headers, bookkeeping
+_OVERHEAD: Final = 1024  # bytes that a copy takes beyond its own and its headers': bookkeeping
+_HEADERS: Final = 1 << 15  # bytes that the longest headers and names take
 
 
 class MemoryLibrary:
     """Keeps copies of at most `largest` bytes each in at most `capacity` bytes together."""
 
     def __init__(self, capacity: int, largest: int, most: int = MOST) -> None:
-        self.largest = max(0, min(largest, capacity - _OVERHEAD))
+        self.largest = max(0, min(largest, capacity - _OVERHEAD - _HEADERS))
         self._copies: SegmentedLru[LibraryKey, StoredCopy] = SegmentedLru(most, capacity)
 
     def __len__(self) -> int:
@@ -33,8 +35,14 @@ class MemoryLibrary:
     def put(self, key: LibraryKey, copy: StoredCopy) -> None:
         """Keep the copy, in place of an older one."""
         if len(copy.data) <= self.largest:
-            self._copies.put(key, copy, len(copy.data) + _OVERHEAD)
+            self._copies.put(key, copy, _weight(key, copy))
 
     def evict(self, sha256: bytes) -> None:
         """Let go of every copy of these bytes."""
         self._copies.drop(lambda copy: copy.sha256 == sha256)
+
+
+def _weight(key: LibraryKey, copy: StoredCopy) -> int:
+    """Return the bytes that it takes: long headers can be many times what a small file is."""
+    texts = (key[0].server_name, key[0].media_id, copy.content_type, copy.content_disposition, copy.etag)
+    return _OVERHEAD + len(copy.data) + sum(sys.getsizeof(text) for text in texts if text)

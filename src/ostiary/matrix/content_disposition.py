@@ -12,6 +12,7 @@ from typing import Final
 from urllib.parse import quote
 
 _LONGEST_NAME: Final = 200
+_MISREAD: Final = frozenset('"\\;%')  # RFC 6266, appendix D; some split at any `;`, or decode `%`
 _INLINE: Final = frozenset({
     "text/css", "text/plain", "text/csv", "application/json", "application/ld+json",
     "image/jpeg", "image/gif", "image/png", "image/apng", "image/webp", "image/avif",
@@ -42,7 +43,7 @@ def safe_disposition(header: str | None, content_type: str, requested_name: str 
     kind = "inline" if asked == "inline" and _type_of(content_type) in _INLINE else "attachment"
     if not name:
         return kind
-    plain = "".join(c if c.isascii() and c not in '"\\' else "_" for c in name)
+    plain = "".join(c if c.isascii() and c not in _MISREAD else "_" for c in name)
     if plain == name:
         return f'{kind}; filename="{name}"'
     return f"{kind}; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='')}"

@@ -7,8 +7,9 @@ from typing import Final, Protocol
 
 import aiohttp
 
+from ostiary.errors import HomeserverError
 from ostiary.matrix.content_encoding import Decoder
-from ostiary.matrix.response import body, content_type, decoder_of, header
+from ostiary.matrix.response import body, content_type, decoder_of, header, says_its_end
 from ostiary.model import MediaRequest
 
 _LONGEST_ETAG: Final = 256
@@ -46,8 +47,13 @@ class MediaSource(Protocol):
 
 
 def download_of(response: aiohttp.ClientResponse, deadline: float) -> Download:
-    """Read the headers; the body has time until the deadline, a time of the event loop."""
+    """Read the headers; the body has time until the deadline, a time of the event loop.
+
+    HomeserverError for a body that could be cut short without anybody noticing.
+    """
     decoder = decoder_of(response)
+    if decoder is None and not says_its_end(response):
+        raise HomeserverError("the homeserver's answer does not say where it ends: it may be cut short")
     return Download(
         # A compressed body's length says nothing about what comes out.
         size=response.content_length if decoder is None else None,

@@ -5,7 +5,8 @@ TLS for us. What this does not promise:
 
 - The MAC is over the empty string, a historic bug that every implementation keeps: it does not bind
   the ciphertext. Whoever sees an envelope can change it and send it again, so any difference
-  between two failures would be a padding oracle. All failures are one BadEnvelopeError.
+  between two failures would be a padding oracle. All failures are one BadEnvelopeError; and for what
+  a clock may still tell, or a change that leaves a valid request, nobody gets enough tries.
 - No sender: anybody can seal a body to the public key. No forward secrecy: who gets the secret
   opens every envelope ever recorded. No freshness: an envelope can be sent again.
 """
@@ -15,9 +16,10 @@ import binascii
 from collections.abc import Callable
 from typing import Final
 
-from vodozemac import Curve25519SecretKey, Message, PkDecryption
+from vodozemac import Curve25519PublicKey, Curve25519SecretKey, Message, PkDecryption
 
 from ostiary.errors import BadEnvelopeError, ConfigError, MalformedRequestError
+from ostiary.lru import SegmentedLru
 from ostiary.matrix.request_body import encrypted_file
 from ostiary.model import EncryptedFile
 from ostiary.wire.strict_json import parse_object
@@ -33,23 +35,37 @@ _MAC_SIZE: Final = 8  # vodozemac takes shorter ones, down to one byte
 
 _NOISE: Final = b"\xff"  # no UTF-8
 
+MOST_FAILURES: Final = 16
+"""Failures under one ephemeral key, after which it opens nothing. Honest clients use one once, and whoever
+makes an oracle of us needs it thousands of times."""
+
+_REMEMBERED: Final = 10_000  # ephemeral keys that something failed under
+
 
 class Envelope:
     """Opens envelopes with one private key of 32 bytes (else ValueError), which it never shows."""
 
-    __slots__ = ("_decryption", "public_key")
+    __slots__ = ("_decryption", "_failures", "_most_failures", "public_key")
 
     public_key: str
     """What clients seal to: X25519, unpadded base64."""
 
-    def __init__(self, secret: bytes) -> None:
+    def __init__(self, secret: bytes, *, most_failures: int = MOST_FAILURES) -> None:
         self._decryption = PkDecryption.from_key(Curve25519SecretKey.from_bytes(secret))
         self.public_key = self._decryption.public_key.to_base64()
+        self._most_failures = most_failures
+        self._failures: SegmentedLru[bytes, int] = SegmentedLru(_REMEMBERED)
 
     def open(self, ciphertext: str, mac: str, ephemeral: str) -> EncryptedFile:
-        """Return the request that the envelope holds. BadEnvelopeError, always the same, if none."""
-        file = self._opened(ciphertext, mac, ephemeral)
+        """Return the request that the envelope holds. BadEnvelopeError, always the same, if none.
+
+        And if too many with the same ephemeral key held none: those are somebody's experiments.
+        """
+        index = _index(ephemeral)
+        failures = self._failures.get(index) or 0
+        file = None if failures >= self._most_failures else self._opened(ciphertext, mac, ephemeral)
         if file is None:
+            self._failures.put(index, failures + 1)
             raise BadEnvelopeError  # out here nothing is being handled: no cause hangs on it
         return file
 
@@ -73,6 +89,16 @@ class Envelope:
             return self._decryption.decrypt(message) if len(message.mac) == _MAC_SIZE else _NOISE
         except ValueError:  # all that vodozemac raises are
             return _NOISE
+
+
+def _index(ephemeral: str) -> bytes:
+    """Return what stands for an ephemeral key, in whatever way it is written; bytes of any size for none."""
+    try:
+        key = bytearray(Curve25519PublicKey.from_base64(ephemeral.rstrip("=")).to_bytes())
+    except ValueError:
+        return b""
+    key[-1] &= 0x7F  # X25519 ignores the last bit (RFC 7748, 5)
+    return bytes(key)
 
 
 def generate_secret(random: Callable[[int], bytes]) -> bytes:

@@ -16,6 +16,7 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from ostiary.errors import HomeserverError, HomeserverRefusalError, OverloadedError
+from ostiary.matrix.connector import QuietConnector
 from ostiary.matrix.download import Download, download_of, let_go
 from ostiary.matrix.media_routes import path_of, route_prefixes, try_next
 from ostiary.matrix.response import json_body, name_of, refusal
@@ -111,7 +112,7 @@ class Homeserver:
         headers = _headers(request.token, request.forwarded)
         if etag is not None:
             headers["If-None-Match"] = etag
-        response = await self._send(path, headers, deadline)
+        response = await self._send(path, headers, deadline, request.token)
         if response.status == _NOT_MODIFIED and etag is None:
             let_go(response)
             raise HomeserverError("the homeserver answered 304, which nobody asked for")
@@ -119,7 +120,7 @@ class Homeserver:
 
     async def _get_json(self, path: str, token: str | None, forwarded: Forwarded) -> dict[str, object]:
         deadline = asyncio.get_running_loop().time() + self._timeout
-        response = await self._send(path, _headers(token, forwarded), deadline)
+        response = await self._send(path, _headers(token, forwarded), deadline, token)
         try:
             if response.status != _OK:
                 raise HomeserverError(f"the homeserver answered {response.status}, which nobody asked for")
@@ -127,7 +128,9 @@ class Homeserver:
         finally:
             let_go(response)
 
-    async def _send(self, path: str, headers: Mapping[str, str], deadline: float) -> aiohttp.ClientResponse:
+    async def _send(
+        self, path: str, headers: Mapping[str, str], deadline: float, token: str | None
+    ) -> aiohttp.ClientResponse:
         """Return the answer if it is 200 or 304, read the refusal if not; time runs from the queue on."""
         url = URL(self._base + path, encoded=True)
         try:
@@ -144,7 +147,7 @@ class Homeserver:
         if response.status in {_OK, _NOT_MODIFIED}:
             return response
         try:
-            raise await refusal(response, deadline)
+            raise await refusal(response, deadline, token)
         finally:
             let_go(response)
 
@@ -152,7 +155,7 @@ class Homeserver:
         """Open it with the first request: a session belongs to a running event loop."""
         if self._open_session is None:
             self._open_session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=self._max_concurrent),
+                connector=QuietConnector(limit=self._max_concurrent),
                 headers=self._headers,
                 cookie_jar=aiohttp.DummyCookieJar(),
                 timeout=aiohttp.ClientTimeout(total=None),

@@ -24,6 +24,8 @@ _LONGEST_HEADER: Final = 2048
 _LONGEST_TEXT: Final = 500
 _LONGEST_WAIT: Final = 10**9  # milliseconds; who says more says nothing
 _FIRST_ERROR: Final = 400
+_TRANSFER_ENCODING: Final = "transfer-encoding"
+_SHORTEST_TOKEN: Final = 8
 
 _WORD: Final = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"  # RFC 9110, 5.6.2: token
 _CONTENT_TYPE: Final = re.compile(rf"{_WORD}/{_WORD} *(?:;[\x20-\x7e]*)?")
@@ -33,10 +35,18 @@ _SECONDS: Final = re.compile(r"[0-9]{1,6}")
 
 def decoder_of(response: aiohttp.ClientResponse) -> Decoder | None:
     """Return what undoes the body's encoding, None where it has none; HomeserverError if nothing can."""
-    if response.headers.get("Transfer-Encoding", "chunked").lower() != "chunked":
+    # aiohttp's parser heeds `Transfer-Encoding :` as well, and of several the last: chunks would be the file.
+    named = [(name.strip().lower(), value.lower()) for name, value in response.headers.items()]
+    transfer = [value for name, value in named if name == _TRANSFER_ENCODING]
+    if len(transfer) > 1 or (transfer and transfer[0] != "chunked"):  # RFC 9112, 6.1
         raise HomeserverError("the homeserver's answer has a transfer encoding that nobody asked for")
     coding = coding_of(", ".join(response.headers.getall("Content-Encoding", ())))
     return None if coding is None else Decoder(coding)
+
+
+def says_its_end(response: aiohttp.ClientResponse) -> bool:
+    """Say whether the body has a length or is chunked, so that a cut one is noticed (RFC 9112, 8)."""
+    return response.content_length is not None or "Transfer-Encoding" in response.headers
 
 
 def content_type(response: aiohttp.ClientResponse) -> str | None:
@@ -96,15 +106,19 @@ async def json_body(response: aiohttp.ClientResponse, deadline: float) -> dict[s
 
 
 async def refusal(
-    response: aiohttp.ClientResponse, deadline: float
+    response: aiohttp.ClientResponse, deadline: float, token: str | None = None
 ) -> HomeserverError | HomeserverRefusalError:
-    """Read a Matrix error; what is none (a proxy's page, a cut answer) keeps its status only."""
+    """Read a Matrix error; what is none (a proxy's page, a cut answer) keeps its status only.
+
+    Words that repeat the `token` which was sent are dropped: they go into logs, and to the client.
+    """
     if response.status < _FIRST_ERROR:
         return HomeserverError(f"the homeserver answered {response.status}, which nobody asked for")
     try:
         said = await json_body(response, deadline)
     except HomeserverError:
         said = {}
+    said = {name: value for name, value in said.items() if not _repeats(value, token)}
     errcode, error, soft_logout = said.get("errcode"), said.get("error"), said.get("soft_logout")
     retry_after = response.headers.get("Retry-After", "")
     return HomeserverRefusalError(
@@ -115,6 +129,11 @@ async def refusal(
         retry_after_ms=_wait(said.get("retry_after_ms")),
         retry_after=retry_after if _SECONDS.fullmatch(retry_after) else None,
     )
+
+
+def _repeats(said: object, token: str | None) -> bool:
+    """Say whether a text holds the token; what is shorter than any real one may stand in any sentence."""
+    return isinstance(said, str) and token is not None and len(token) >= _SHORTEST_TOKEN and token in said
 
 
 def _wait(value: object) -> int | None:

@@ -5,7 +5,8 @@ Whoever asks for a part, or whether its own copy is still good, is answered from
 
 import asyncio
 import json
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -21,6 +22,8 @@ log = structlog.get_logger()
 
 _SAFE: Final = frozenset({hdrs.METH_GET, hdrs.METH_HEAD})
 _SLICE: Final = 1 << 16  # bytes between two looks at the clock
+_SLOW: Final = 1 << 15  # bytes a second
+_GRACE: Final = 10.0  # seconds before anybody is called slow
 
 
 def json_answer(
@@ -43,6 +46,22 @@ def refusal_answer(refusal: Refusal) -> web.Response:
 
 
 @dataclass(frozen=True, slots=True)
+class Pace:
+    """How slowly an answer may be taken: `idle` seconds for a slice of 64 KiB.
+
+    Where others wait for room (`pressed`), whoever takes less than 32 KiB a second on the whole is cut
+    off: a few that read at a crawl must not keep everybody else out.
+    """
+
+    idle: float
+    pressed: Callable[[], bool]
+
+    def too_slow(self, sent: int, seconds: float) -> bool:
+        """Say whether who took so many bytes in so many seconds is in others' way."""
+        return seconds > _GRACE and sent < _SLOW * seconds and self.pressed()
+
+
+@dataclass(frozen=True, slots=True)
 class Labels:
     """What the headers of a media's response say of it."""
 
@@ -51,7 +70,7 @@ class Labels:
     etag: str
 
 
-async def send_media(request: web.BaseRequest, blob: Blob, labels: Labels, idle: float) -> web.StreamResponse:
+async def send_media(request: web.BaseRequest, blob: Blob, labels: Labels, pace: Pace) -> web.StreamResponse:
     """Send what of the blob is asked for, while it is held, and return the finished response.
 
     A client that takes nothing for `idle` seconds is cut off. So is one whose response we can't
@@ -59,7 +78,7 @@ async def send_media(request: web.BaseRequest, blob: Blob, labels: Labels, idle:
     """
     part = None
     if request.method in _SAFE:  # elsewhere these headers mean nothing of the kind (RFC 9110, 13.2.1, 14.2)
-        if unchanged(request.headers.get(hdrs.IF_NONE_MATCH), labels.etag):
+        if unchanged(", ".join(request.headers.getall(hdrs.IF_NONE_MATCH, ())), labels.etag):
             return web.Response(status=304, headers={**MEDIA, "ETag": labels.etag})
         if request.method == hdrs.METH_GET:
             wanted, condition = request.headers.get(hdrs.RANGE), request.headers.get(hdrs.IF_RANGE)
@@ -68,7 +87,7 @@ async def send_media(request: web.BaseRequest, blob: Blob, labels: Labels, idle:
         response = refusal_answer(NO_SUCH_RANGE)
         response.headers["Content-Range"] = str(part)
         return response
-    return await _send_bytes(request, blob, _head(request, blob, labels, part), part, idle)
+    return await _send_bytes(request, blob, _head(request, blob, labels, part), part, pace)
 
 
 def _head(request: web.BaseRequest, blob: Blob, labels: Labels, part: Span | None) -> web.StreamResponse:
@@ -89,16 +108,22 @@ def _head(request: web.BaseRequest, blob: Blob, labels: Labels, part: Span | Non
 
 
 async def _send_bytes(
-    request: web.BaseRequest, blob: Blob, response: web.StreamResponse, part: Span | None, idle: float
+    request: web.BaseRequest, blob: Blob, response: web.StreamResponse, part: Span | None, pace: Pace
 ) -> web.StreamResponse:
     start, stop = (0, blob.size) if part is None else (part.start, part.stop)
+    began, sent = time.monotonic(), 0
     try:
-        async with asyncio.timeout(idle):
+        async with asyncio.timeout(pace.idle):
             await response.prepare(request)
         if request.method != "HEAD" and not isinstance(response, web.Response):
             async for chunk in blob.chunks(start=start, stop=stop):
-                await _send(response, chunk, idle)
-        async with asyncio.timeout(idle):
+                for piece in _slices(chunk):
+                    async with asyncio.timeout(pace.idle):
+                        await response.write(piece)
+                    sent += len(piece)
+                    if pace.too_slow(sent, time.monotonic() - began):
+                        raise TimeoutError
+        async with asyncio.timeout(pace.idle):
             await response.write_eof()
     except (TimeoutError, OSError) as error:
         log.debug("a response was not taken to its end", error=type(error).__name__)
@@ -109,10 +134,9 @@ async def _send_bytes(
     return response
 
 
-async def _send(response: web.StreamResponse, chunk: bytes, idle: float) -> None:
+def _slices(chunk: bytes) -> Iterator[memoryview]:
     for start in range(0, len(chunk), _SLICE):
-        async with asyncio.timeout(idle):
-            await response.write(memoryview(chunk)[start : start + _SLICE])
+        yield memoryview(chunk)[start : start + _SLICE]
 
 
 def _cut(request: web.BaseRequest) -> None:

@@ -9,10 +9,10 @@ in which it must take an answer.
 import asyncio
 from typing import Any, Final, Protocol
 
-from aiohttp import HttpVersion10, HttpVersion11, StreamReader, web
+from aiohttp import HttpVersion10, HttpVersion11, StreamReader, hdrs, web
 
 _BAD_REQUEST: Final = 400
-_SPOKEN: Final = {HttpVersion10, HttpVersion11}  # aiohttp would answer 0.9 and 2.0 in the same words, and be wrong
+_SPOKEN: Final = {HttpVersion10, HttpVersion11}  # aiohttp would answer 0.9 and 2.0 in the same words
 _HEAD: Final = 1 << 16  # bytes of a request line and its headers
 _LINE: Final = 1 << 15  # bytes of a request line, and of a header
 _READ_AHEAD: Final = 1 << 16  # bytes of a body that wait for us, twice that at most
@@ -68,6 +68,8 @@ class HttpServer(web.Server):
         else:
             response = self._door.unreadable()
             response.force_close()
+        if request.method == hdrs.METH_CONNECT:
+            response.force_close()  # aiohttp takes its body, if it has one, for the next request
         try:
             async with asyncio.timeout(self._idle):
                 await response.prepare(request)

@@ -22,7 +22,7 @@ from ostiary.matrix.content_disposition import safe_disposition
 from ostiary.matrix.envelope import Envelope
 from ostiary.matrix.request_body import Enveloped, Plain, encrypted_file, request_object
 from ostiary.model import EncryptedFile, MediaRequest, Result, Verdict
-from ostiary.web.answers import Labels, json_answer, refusal_answer, send_media
+from ostiary.web.answers import Labels, Pace, json_answer, refusal_answer, send_media
 from ostiary.web.bodies import json_object, pieces
 from ostiary.web.errors import is_type_rule, refusal_of_verdict
 from ostiary.web.forms import OVERHEAD, Form, read_form
@@ -73,7 +73,8 @@ class ScannerApi:
     async def _send(self, request: web.BaseRequest, call: Call, media: Media) -> web.StreamResponse:
         content_type = shown_type(media.content_type)
         disposition = safe_disposition(media.content_disposition, content_type, call.filename)
-        return await send_media(request, media.blob, Labels(content_type, disposition, media.etag), self.idle)
+        pace = Pace(self.idle, lambda: self.gateway.pressed)
+        return await send_media(request, media.blob, Labels(content_type, disposition, media.etag), pace)
 
     async def _scan(self, request: web.BaseRequest, call: Call) -> web.StreamResponse:
         wanted = await self._wanted(request, call)
