@@ -35,9 +35,10 @@ _MAC_SIZE: Final = 8  # vodozemac takes shorter ones, down to one byte
 
 _NOISE: Final = b"\xff"  # no UTF-8
 
-MOST_FAILURES: Final = 16
-"""Failures under one ephemeral key, after which it opens nothing. Honest clients use one once, and whoever
-makes an oracle of us needs it thousands of times."""
+MOST_FAILURES: Final = 2048
+"""Failures under one ephemeral key, after which it opens nothing. Honest clients use one once. Whoever makes
+an oracle of us needs it as often for one block, could he see any difference at once; by a clock that
+tells microseconds he needs it thousands of times for one byte."""
 
 _REMEMBERED: Final = 10_000  # ephemeral keys that something failed under
 
