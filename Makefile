@@ -31,6 +31,10 @@ demo: install peers ## watch it keep malware test files away from a real homeser
 test: test-setup ## run all tests against real components; ARGS="-k clamd -x" goes to pytest
 	@$(RUN) pytest $(ARGS)
 
+.PHONY: soak
+soak: develop ## let the fuzzers look for new examples; EXAMPLES=100000 each, ARGS="-k clamd" picks some
+	@HYPOTHESIS_PROFILE=soak SOAK_EXAMPLES=$(or $(EXAMPLES),10000) $(RUN) pytest tests/fuzz --timeout=0 -q $(ARGS)
+
 .PHONY: coverage
 coverage: test-setup ## run all tests and show the lines and branches that they miss
 	@$(RUN) pytest --cov --cov-report=term-missing:skip-covered $(ARGS)
