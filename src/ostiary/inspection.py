@@ -33,9 +33,7 @@ async def inspect(sample: Sample, stations: Sequence[Station], timeout: float) -
         tasks = [
             group.create_task(_ask(station, sample, min(station.timeout, timeout))) for station in stations
         ]
-    return tuple(
-        _report(station, task.result()) for station, task in zip(stations, tasks, strict=True)
-    )
+    return tuple(_report(station, task.result()) for station, task in zip(stations, tasks, strict=True))
 
 
 def _report(station: Station, said: Statement | Unscannable) -> Report:
