@@ -59,12 +59,17 @@ def test_killed_and_back_again(behind: Gateway, own_clamd: Clamd, upload: Upload
 def test_a_clamd_that_hangs_meets_the_deadline(
     behind: Gateway, own_clamd: Clamd, upload: Upload, bob: User
 ) -> None:
-    """Answering nothing at all is a timeout: 500, and right again when it wakes up."""
-    good = upload(PICTURE, "image/png")
+    """Answering nothing at all is a timeout: 500. When it wakes up other files are right at once.
+
+    Against the very bytes that it met a timeout is held for a minute, whoever asks for them.
+    """
+    good, other = upload(PICTURE, "image/png"), png(20, 20)
     own_clamd.child.send_signal(signal.SIGSTOP)
     assert refused_for_now(behind.get(f"download/{good}", bob.token))
     own_clamd.child.send_signal(signal.SIGCONT)
-    assert behind.get(f"download/{good}", bob.token).body == PICTURE
+    assert behind.get(f"download/{upload(other)}", bob.token).body == other
+    assert refused_for_now(behind.get(f"download/{good}", bob.token))
+    assert behind.metrics()["content_scanner_cache_hits_total"] >= 1
 
 
 @pytest.mark.parametrize("delay", [0.0, 0.05, 0.1, 0.2, 0.4])
