@@ -150,6 +150,10 @@ class NodePeer:
         answer = self._script.ask("pickle", passphrase=passphrase, secret=secret and _encoded(secret))
         return answer["text"], answer["public_key"]
 
+    def unpickle(self, text: str, passphrase: str) -> str:
+        """Return the public key of a legacy scanner's key file; PeerError where libolm can't open it."""
+        return str(self._script.ask("unpickle", text=text, passphrase=passphrase))
+
     def pickle_account(self, passphrase: str) -> str:
         """Return another kind of libolm pickle, which holds no scanner's key."""
         return str(self._script.ask("pickle_account", passphrase=passphrase))

@@ -8,12 +8,16 @@ import sys
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from ostiary import secret_file
 from ostiary.config.crypto import CryptoSettings
 from ostiary.errors import ConfigError
+from ostiary.matrix.envelope import Envelope
+from ostiary.matrix.legacy_key import format_pickle
 from ostiary.secret_file import (
     PrivateKey,
+    existing_legacy_key,
     load_secret,
     make_secret,
     private_key,
@@ -251,23 +255,136 @@ def test_a_legacy_key_is_read_as_it_is(tmp_path: Path, passphrase: bytes) -> Non
 @pytest.mark.parametrize(
     ("content", "passphrase", "words"),
     [
-        (None, "secret", "the legacy key file is not there: is its folder mounted?"),
         (PUBLISHED, "hunter2", "the passphrase is not the one"),
         (TEXT, "secret", "this is a request secret"),
         (b"hunter2" * 1000, "secret", "more than 4096 bytes"),
     ],
 )
-def test_a_legacy_key_of_no_use(tmp_path: Path, content: bytes | None, passphrase: str, words: str) -> None:
+def test_a_legacy_key_of_no_use(tmp_path: Path, content: bytes, passphrase: str, words: str) -> None:
     """No new key is made in its place: an error that names the file, and repeats no secret."""
     path = tmp_path / "pickle"
-    if content is not None:
-        path.write_bytes(content)
+    path.write_bytes(content)
     with pytest.raises(ConfigError) as refused:
         private_key(crypto(tmp_path, pickle_path=path, pickle_key=passphrase))
     assert words in str(refused.value)
     assert str(refused.value).startswith(f"{path}: ")
     assert "hunter2" not in str(refused.value)
-    assert "secret" not in names(tmp_path)
+    assert path.read_bytes() == content
+    assert names(tmp_path) == ["pickle"]
+
+
+def legacy(folder: Path) -> CryptoSettings:
+    """Return settings whose legacy key file lies, or will lie, in the folder."""
+    return crypto(folder, pickle_path=folder / "pickle", pickle_key="hunter2")
+
+
+def test_a_missing_legacy_key_is_made(tmp_path: Path) -> None:
+    """As its scanner did: one file, 0600, in its format; the first start alone says so, and names the key."""
+    settings = legacy(tmp_path)
+    assert read_private_key(settings) is None
+    assert names(tmp_path) == []
+    with capture_logs() as first:
+        made = private_key(settings)
+    assert (made.path, made.made, len(made.secret)) == (tmp_path / "pickle", True, 32)
+    assert names(tmp_path) == ["pickle"]
+    assert stat.S_IMODE(made.path.stat().st_mode) == 0o600
+    assert made.path.read_bytes() == format_pickle(made.secret, b"hunter2")
+    (line,) = first
+    assert (line["log_level"], line["public_key"]) == ("warning", Envelope(made.secret).public_key)
+    assert line["event"] == "a NEW key was made, because the legacy key file was not there"
+    assert "clients that keep an old public key fail until they fetch the new one" in line["consequence"]
+    assert "hunter2" not in str(line)
+    with capture_logs() as second:
+        again = private_key(settings)
+    assert second == []
+    assert again == read_private_key(settings) == existing_legacy_key(made.path, settings)
+    assert again == PrivateKey(made.secret, made.path)
+    (tmp_path / "other").mkdir()
+    assert private_key(legacy(tmp_path / "other")).secret != made.secret
+
+
+def test_migrate_takes_only_a_legacy_key_that_is_there(tmp_path: Path) -> None:
+    """Who converts a key means an old one: a missing file is an error for `existing_legacy_key`."""
+    with pytest.raises(ConfigError, match=r"the legacy key file is not there: is its folder mounted\?"):
+        existing_legacy_key(tmp_path / "pickle", legacy(tmp_path))
+    assert names(tmp_path) == []
+
+
+def test_replicas_make_no_legacy_key(tmp_path: Path) -> None:
+    """Each would have its own: an error that names the setting and what to do, and no file."""
+    for attempt in (private_key, read_private_key):
+        with pytest.raises(
+            ConfigError, match=r"with a PostgreSQL ledger\.url all replicas .* remove"
+        ) as refused:
+            attempt(legacy(tmp_path), "a PostgreSQL ledger.url")
+        assert str(refused.value).startswith(f"{tmp_path / 'pickle'}: the legacy key file is missing")
+    assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize("passphrase", [None, b"x" * 5000])
+def test_no_legacy_key_without_its_passphrase(tmp_path: Path, passphrase: bytes | None) -> None:
+    """A passphrase that can't be read never becomes an empty one that protects a new key."""
+    if passphrase is not None:
+        (tmp_path / "key").write_bytes(passphrase)
+    before = names(tmp_path)
+    settings = crypto(tmp_path, pickle_path=tmp_path / "pickle", pickle_key_path=tmp_path / "key")
+    for attempt in (private_key, read_private_key):
+        with pytest.raises(ConfigError, match="the passphrase of the legacy key file"):
+            attempt(settings)
+    assert names(tmp_path) == before
+
+
+@pytest.mark.parametrize(
+    ("step", "cause"),
+    [("folder", "no such folder"), ("open", "Read-only file system"), ("link", "Read-only file system")],
+)
+def test_where_no_legacy_key_can_be(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str, cause: str
+) -> None:
+    """A missing mount or a read-only one: an error with each way out, no folder and no leftovers."""
+
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(30, "Read-only file system")
+
+    folder = tmp_path / "gone" if step == "folder" else tmp_path
+    if step != "folder":
+        monkeypatch.setattr(os, step, fail)
+    with pytest.raises(ConfigError) as refused, capture_logs() as lines:
+        private_key(legacy(folder))
+    text = str(refused.value)
+    assert text.startswith(f"{folder / 'pickle'}: the legacy key file is not there")
+    assert f"a new one can't be made ({cause})" in text
+    for way in ("mount the folder", "remove crypto.pickle_path and its passphrase", "`ostiary migrate`"):
+        assert way in text
+    assert (names(tmp_path), lines) == ([], [])
+
+
+def test_a_link_in_the_way_of_a_legacy_key(tmp_path: Path) -> None:
+    """A dangling link is neither followed nor replaced."""
+    (tmp_path / "pickle").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(ConfigError, match="in the way of the legacy key file"):
+        private_key(legacy(tmp_path))
+    assert names(tmp_path) == ["pickle"]
+
+
+def test_processes_agree_on_a_legacy_key(tmp_path: Path) -> None:
+    """Of four that start together one makes the file, and all have its key."""
+    code = "import sys; from pathlib import Path; from ostiary.secret_file import private_key\n"
+    code += "from ostiary.config.crypto import CryptoSettings; sys.stdin.read()\n"
+    code += "settings = CryptoSettings(pickle_path=Path(sys.argv[1]), pickle_key='x')\n"
+    code += "key = private_key(settings); print(key.secret.hex(), key.made, file=sys.stderr)"
+    command = [sys.executable, "-c", code, str(tmp_path / "pickle")]
+    pipe = subprocess.PIPE
+    gone = subprocess.DEVNULL  # the warning
+    started = [subprocess.Popen(command, stdin=pipe, stdout=gone, stderr=pipe, text=True) for _ in range(4)]
+    for process in started:
+        assert process.stdin is not None
+        process.stdin.close()
+        process.stdin = None
+    results = [process.communicate()[1].split() for process in started]
+    assert len({secret for secret, _ in results}) == 1
+    assert sorted(made for _, made in results) == ["False"] * 3 + ["True"]
+    assert names(tmp_path) == ["pickle"]
 
 
 def test_a_passphrase_that_can_not_be_read(tmp_path: Path) -> None:

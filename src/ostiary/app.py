@@ -46,7 +46,7 @@ from ostiary.policy import Rules
 from ostiary.secret_file import private_key
 from ostiary.spool_directory import spool_directory
 from ostiary.verdicts.memory import MemoryVerdicts
-from ostiary.web.health import Health, State
+from ostiary.web.health import Health, Load, State
 from ostiary.web.http_server import HttpServer
 from ostiary.web.listening import listen
 from ostiary.web.metrics_page import MetricsPage
@@ -109,7 +109,8 @@ async def parts(
         # In direct mode every copy came without a token, and there is nobody to ask about one.
         check = "none" if settings.download.direct else settings.access.check
         access = Access(homeserver.whoami, check, settings.access.ttl, time.monotonic)
-        library = MemoryLibrary(settings.library.memory, settings.result_cache.max_file_size)
+        largest = min(settings.result_cache.max_file_size, settings.limits.memory // 4)
+        library = MemoryLibrary(settings.library.memory, largest)
         fetcher = Fetcher(
             source=homeserver,
             library=library,
@@ -177,8 +178,9 @@ async def serve(settings: Settings, *, observe: bool = False) -> None:
     building = parts(settings, secret=key.secret, observe=observe)
     async with building as built, AsyncExitStack() as stack:
         requests = Budget("requests", settings.limits.requests, settings.limits.wait)
-        health = Health((requests, built.spool.memory, built.spool.disk))
-        _watch(built, requests)
+        loads = _loads(built, requests)
+        health = Health(loads)
+        _watch(built, requests, loads)
         api = ScannerApi(
             gateway=built.gateway,
             access=built.access,
@@ -295,10 +297,16 @@ def _spool(settings: Settings, wait: float | None) -> Spool:
     return Spool(directory, memory, Budget("disk", limits.disk, wait))
 
 
-def _watch(built: Parts, requests: Budget) -> None:
+def _loads(built: Parts, requests: Budget) -> tuple[Load, ...]:
+    """Return what can be full."""
+    turns = (built.homeserver.turns,) if isinstance(built.homeserver, Homeserver) else ()
+    return requests, built.spool.memory, built.spool.disk, *turns
+
+
+def _watch(built: Parts, requests: Budget, loads: Sequence[Load]) -> None:
     watch, spool, library = built.metrics.watch, built.spool, built.library
     watch("requests_in_flight", "Requests being answered", lambda: requests.used)
-    watch("requests_waiting", "Requests that wait for their turn", lambda: requests.waiting)
+    watch("requests_waiting", "Requests that wait for anything", lambda: sum(one.waiting for one in loads))
     watch("memory_reserved_bytes", "Bytes of limits.memory in use", lambda: spool.memory.used)
     watch("disk_reserved_bytes", "Bytes of limits.disk in use", lambda: spool.disk.used)
     watch("library_bytes", "Bytes of library.memory in use", lambda: library.used)

@@ -6,6 +6,7 @@ Blob (principle 2 of the design). **Who makes a blob closes it**; engines and re
 """
 
 import errno
+import fcntl
 import hashlib
 import os
 import tempfile
@@ -22,6 +23,7 @@ MEMORY_LIMIT: Final = 1 << 20
 CHUNK: Final = 1 << 18
 """Bytes read from a spooled blob at a time."""
 
+_SEALS: Final = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
 _HASH_ON_LOOP: Final = 1 << 16  # sha256 of 64 KiB takes some 40 us; more goes to a thread
 
 
@@ -40,6 +42,22 @@ def anonymous_file(directory: Path) -> int:
 def _reopened(descriptor: int) -> int:
     """Return a read-only descriptor of the same file, with an offset of its own."""
     return os.open(f"/proc/self/fd/{descriptor}", os.O_RDONLY | os.O_CLOEXEC)
+
+
+def _sealed(data: bytes) -> int:
+    """Return the descriptor of a memfd with these bytes, which nobody can change any more.
+
+    A read-only descriptor of a memfd can be opened anew for writing, by an engine that was taken over
+    too: the next engine would scan other bytes.
+    """
+    descriptor = os.memfd_create("ostiary", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    try:
+        _write_all(descriptor, data)
+        fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, _SEALS)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
 
 
 def _write_all(descriptor: int, data: bytes | bytearray) -> None:
@@ -74,8 +92,7 @@ class Blob:
         if self._descriptor is None:
             if self._data is None:
                 raise ValueError("the blob is closed")
-            self._descriptor = os.memfd_create("ostiary", os.MFD_CLOEXEC)
-            _write_all(self._descriptor, self._data)
+            self._descriptor = _sealed(self._data)
         return _reopened(self._descriptor)
 
     def read(self, offset: int, size: int) -> bytes:

@@ -60,6 +60,15 @@ class Budget:
                 raise OverloadedError(self.what) from None
             raise
 
+    def acquire_now(self, amount: int) -> None:
+        """Take so many units; OverloadedError where that would need waiting.
+
+        For who holds some already: two that wait for more of the same would wait for each other.
+        """
+        if self._queue or self.used + amount > self.total:
+            raise OverloadedError(self.what)
+        self.used += amount
+
     def release(self, amount: int) -> None:
         """Give units back."""
         self.used -= amount
@@ -103,9 +112,12 @@ class Spool:
         """Return a writer for a new blob; hold room for it first."""
         return BlobWriter(self.directory)
 
-    def room(self, size: int, copies: int = 1) -> "Room":
-        """Return a context that holds room for so many copies of at most `size` bytes each."""
-        return Room(self, size, copies)
+    def room(self, size: int, copies: int = 1, *, resident: int = 0) -> "Room":
+        """Return a context that holds room for so many copies of at most `size` bytes each.
+
+        `resident` bytes more are in memory, all the way.
+        """
+        return Room(self, size, copies, resident)
 
 
 class Room:
@@ -115,9 +127,10 @@ class Room:
     lies on disk, and still passes through memory a megabyte at a time.
     """
 
-    def __init__(self, spool: Spool, size: int, copies: int) -> None:
+    def __init__(self, spool: Spool, size: int, copies: int, resident: int) -> None:
         self._budgets = (spool.memory, spool.disk)
-        self._wanted = _shares(size, copies)
+        self._resident = resident
+        self._wanted = self._shares(size, copies)
         self._held = [0, 0]
 
     async def __aenter__(self) -> Self:
@@ -136,7 +149,13 @@ class Room:
 
     def shrink(self, size: int, copies: int) -> None:
         """Give back what so many copies of so many bytes don't need."""
-        self._keep(_shares(size, copies))
+        self._keep(self._shares(size, copies))
+
+    def _shares(self, size: int, copies: int) -> tuple[int, int]:
+        """Return the bytes of memory and of disk that so many copies take."""
+        if size <= MEMORY_LIMIT:
+            return self._resident + size * (copies + 1), 0
+        return self._resident + 2 * MEMORY_LIMIT, size * copies
 
     def _keep(self, shares: tuple[int, int]) -> None:
         for which, budget in enumerate(self._budgets):
@@ -144,10 +163,3 @@ class Room:
             if surplus > 0:
                 self._held[which] -= surplus
                 budget.release(surplus)
-
-
-def _shares(size: int, copies: int) -> tuple[int, int]:
-    """Return the bytes of memory and of disk that so many copies take."""
-    if size <= MEMORY_LIMIT:
-        return size * (copies + 1), 0
-    return 2 * MEMORY_LIMIT, size * copies

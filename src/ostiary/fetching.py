@@ -111,7 +111,7 @@ class Fetcher:
                 return await self._unchanged(request, copy, asked, held)
         except HomeserverRefusalError as refusal:
             if refusal.status == _NOT_FOUND and copy is not None:
-                self._library.evict(copy.sha256)
+                self._library.evict(copy.sha256, self._clock())
             raise
 
     async def keep(self, request: MediaRequest, media: Media) -> None:
@@ -139,9 +139,9 @@ class Fetcher:
         )
         self._library.put(_key(request), copy)
 
-    def room(self, size: int, *, encrypted: bool) -> Room:
+    def room(self, size: int, *, encrypted: bool, resident: int = 0) -> Room:
         """Return a context that holds room for a media of at most `size` bytes, all the way."""
-        return self._spool.room(size, 1 + encrypted + self._bounds.engine_copies)
+        return self._spool.room(size, 1 + encrypted + self._bounds.engine_copies, resident=resident)
 
     def _copy(self, request: MediaRequest) -> StoredCopy | None:
         copy = self._library.get(_key(request))
@@ -158,10 +158,9 @@ class Fetcher:
     async def _unchanged(
         self, request: MediaRequest, copy: StoredCopy, asked: float, held: AsyncExitStack
     ) -> tuple[Media, Room]:
-        await held.enter_async_context(self._loans.of(copy.data))
-        room = await held.enter_async_context(
-            self.room(len(copy.data), encrypted=request.encrypted is not None)
-        )
+        encrypted = request.encrypted is not None
+        room = self.room(len(copy.data), encrypted=encrypted, resident=len(copy.data))
+        await held.enter_async_context(room)
         fresh = replace(copy, validated=asked, public=request.anonymous)
         media = self._media_of(fresh)
         held.callback(media.blob.close)
@@ -183,7 +182,8 @@ class Fetcher:
             if writer.size + len(chunk) > received:
                 if not serve:
                     return None, room
-                await held.enter_async_context(self._spool.disk.share(_STEP))
+                self._spool.disk.acquire_now(_STEP)
+                held.callback(self._spool.disk.release, _STEP)
                 received += _STEP
             await writer.add(chunk)
         blob = await writer.finish()

@@ -94,6 +94,8 @@ class Judge:
         if known is not None:
             return known, True
         evidence, inspected = await self._once.result(index, lambda: self._inspected(index, blob))
+        if not await self._memory.live.count(evidence):  # signatures changed while it was inspected
+            evidence, inspected = await self._once.result(index, lambda: self._inspected(index, blob))
         return evidence, not inspected
 
     async def known(self, index: bytes) -> Evidence | None:

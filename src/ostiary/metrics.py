@@ -28,6 +28,7 @@ ERROR_KINDS: Final = (
     "envelope",
     "too_large",
     "homeserver",
+    "refused",
     "engine",
     "overloaded",
     "internal",

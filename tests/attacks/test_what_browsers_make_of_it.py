@@ -16,7 +16,9 @@ ACTIVE: Final = (
     "text/html", "TEXT/HTML; charset=utf-7", "application/xhtml+xml", "image/svg+xml", "text/xml", "text/xsl",
     "application/javascript", "text/javascript", "application/pdf", "text/html,x",
     "multipart/x-mixed-replace; boundary=x", "text/plain/html", "*/*", "application/octet-stream", "x",
-    "text/html\x0b", "image/png, text/html", "message/rfc822", "application/manifest+json", "font/woff2",
+    "text/html\x0b", "image/png, text/html", "image/png;x=y, text/html", "image/png;x=y, text/javascript",
+    'image/png; x="y, text/html"', "image/png; x=y; , text/html", 'image/png;charset="\\",text/html"',
+    "message/rfc822", "application/manifest+json", "font/woff2",
 )  # fmt: skip
 
 

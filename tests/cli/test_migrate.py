@@ -116,6 +116,10 @@ def test_a_missing_key_file_is_said(folder: Path) -> None:
     assert "left out" in done.stderr
     assert "key: request_secret, made at the first start where it is missing" in done.stderr
     assert set(content(folder)) == {"old.yaml", "scan.sh", "new.yaml"}
+    done = ostiary("migrate", "old.yaml", "--keep-pickle", folder=folder)
+    assert (done.returncode, "pickle: the legacy key file is not there" in done.stderr) == (1, True)
+    done = ostiary("migrate", "old.yaml", "--keep-pickle", "--force", folder=folder)
+    assert (done.returncode, "key: pickle, made at the first start" in done.stderr) == (0, True)
 
 
 def test_a_wrong_passphrase_is_said(folder: Path) -> None:
@@ -249,6 +253,26 @@ def test_serve_reads_a_legacy_key(folder: Path) -> None:
         assert gateway.get("public_key").json == {"public_key": PUBLIC_KEY}
 
 
+@pytest.mark.peer("node")
+def test_serve_makes_a_legacy_key_that_libolm_reads(tmp_path: Path) -> None:
+    """The old sample file on a new installation: it starts, warns, keeps the key; the way back is open."""
+    pickle = tmp_path / "pickle"
+    config = {"crypto": {"pickle_path": str(pickle), "pickle_key": "this_is_a_secret"}}
+    with Gateway("http://127.0.0.1:1", config) as gateway:
+        public_key = gateway.get("public_key").json["public_key"]
+        assert "a NEW key was made" in gateway.log
+        assert f"made: {pickle}" in gateway.log
+        assert gateway.log.count(public_key) == 2
+        assert "this_is_a_secret" not in gateway.log
+    with Gateway("http://127.0.0.1:1", config) as gateway:
+        assert gateway.get("public_key").json == {"public_key": public_key}
+        assert f"read: {pickle}" in gateway.log
+        assert not (gateway.folder / "request_secret").exists()
+    assert stat.S_IMODE(pickle.stat().st_mode) == 0o600
+    with NodePeer() as node:
+        assert node.unpickle(pickle.read_text(), "this_is_a_secret") == public_key
+
+
 @pytest.mark.parametrize("extra", ["result_cache: {type: redis}", "ledger: {url: 'postgresql://h/d'}"])
 def test_replicas_need_their_secret_first(folder: Path, extra: str) -> None:
     """With Redis or PostgreSQL a missing secret stops `serve` and fails `check`, and both say what to do."""
@@ -262,6 +286,12 @@ def test_replicas_need_their_secret_first(folder: Path, extra: str) -> None:
     check = ostiary("check", "-c", "new.yaml", folder=folder)
     assert "failed   secret" in check.stdout
     assert not (folder / "mine").exists()
+    (folder / "pickle").unlink()
+    (folder / "old.yaml").write_text(f"{OLD}{extra}\n")
+    done = ostiary("serve", "-c", "old.yaml", folder=folder)
+    assert (done.returncode, "pickle: the legacy key file is missing" in done.stderr) == (1, True)
+    assert "failed   secret" in ostiary("check", "-c", "old.yaml", folder=folder).stdout
+    assert not (folder / "pickle").exists()
 
 
 def test_check_looks_at_a_legacy_key(folder: Path) -> None:
@@ -274,8 +304,20 @@ def test_check_looks_at_a_legacy_key(folder: Path) -> None:
     assert "pickle can be read by others than its owner" in check.stdout
     (folder / "pickle").unlink()
     check = ostiary("check", "-c", "old.yaml", folder=folder)
+    assert "warning  secret          pickle (legacy key file) is not there" in check.stdout
+    assert "a new key will be made at the first start" in check.stdout
+    assert "clients that keep an old public key fail until they fetch the new one" in check.stdout
+    assert not (folder / "pickle").exists()
+    (folder / "pickle").symlink_to("nowhere")
+    check = ostiary("check", "-c", "old.yaml", folder=folder)
     assert "failed   secret" in check.stdout
-    assert "the legacy key file is not there" in check.stdout
+    assert "a link to nowhere" in check.stdout
+    (folder / "old.yaml").write_text(OLD.replace("./pickle", "gone/pickle"))
+    for command_name in ("check", "serve"):
+        done = ostiary(command_name, "-c", "old.yaml", folder=folder)
+        assert done.returncode == 1
+        assert "mount the folder of the old key file" in done.stdout + done.stderr
+    assert not (folder / "gone").exists()
 
 
 def test_nothing_steers_the_terminal(folder: Path) -> None:

@@ -22,6 +22,7 @@ SAMPLES = sorted(path.name for path in (Path(__file__).parent / "fixtures" / "le
 UNDECIDED = {"python_direct.yaml", "javascript_origin.yaml"}
 HERE = Path(__file__).parent / "fixtures" / "legacy"
 
+NO_TYPE = "image/jpg is no registered type and never detected"
 NO_PASSPHRASE = "a request secret has no passphrase, its mode (0600) guards it"
 
 Migrating = Callable[..., Migration]
@@ -106,6 +107,7 @@ def test_the_report_has_a_line_a_key() -> None:
         ("dropped", 25, f"middleware.encryptedBody.pickleKey: {NO_PASSPHRASE}"),
         ("renamed", 26, "middleware.encryptedBody.picklePath -> crypto.request_secret_path: request_secret"),
         ("renamed", 28, "acceptedMimeType -> scan.allowed_mimetypes: [image/jpeg, image/jpg, image/png]"),
+        ("attention", 28, f"acceptedMimeType: {NO_TYPE}; image/jpeg is listed too: remove it"),
     ]  # fmt: skip
     defaults = " ".join(lines(migration, Change.DEFAULT))
     assert "scan.max_size is 100MB" in defaults
@@ -113,6 +115,24 @@ def test_the_report_has_a_line_a_key() -> None:
     assert lines(migration, Change.ADDED) == [
         "metrics.port: 9001, since the API keeps 9000, where metrics are by default"
     ]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("acceptedMimeType: [image/JPG]", [f"1: acceptedMimeType: {NO_TYPE}; write image/jpeg"]),
+        (
+            "scan:\n  blocked_mimetypes: [image/jpg, image/jpg]",
+            [f"2: scan.blocked_mimetypes: {NO_TYPE}; write image/jpeg"],
+        ),
+        ("acceptedMimeType: [image/jpeg, image/*]", []),
+        ("acceptedMimeType: []", []),
+    ],
+)
+def test_a_type_that_is_never_detected(migrated: Migrating, text: str, expected: list[str]) -> None:
+    """It is kept, since the old scanner took it too, with a line that says what is meant."""
+    found = lines(migrated(text, homeserver="http://h"), Change.ATTENTION)
+    assert [line for line in found if "never detected" in line] == expected
 
 
 def test_the_new_file_says_what_was_what(migrated: Migrating) -> None:

@@ -60,18 +60,19 @@ class ScriptedEngine:
 
     async def inspect(self, sample: Sample) -> Statement:
         """Read the whole sample, then follow the script; clean without one."""
+        release = self.release
         data = b"".join([chunk async for chunk in sample.blob.chunks()])
         self.seen.append((data, sample.detected_type))
         self.arrived.set()
         try:
             if self._script is None:
                 await asyncio.sleep(0)
-                return Statement(Clean(), self.release)
+                return Statement(Clean(), release)
             finding: Finding = await self._script(sample)
         except asyncio.CancelledError:
             self.cancelled += 1
             raise
-        return Statement(finding, self.release)
+        return Statement(finding, release)
 
     async def version(self) -> str:
         """Return the version that decides now."""

@@ -127,7 +127,7 @@ class Truth(RuleBasedStateMachine):
         for twin in [name for name, data in self.server.files.items() if data == content]:
             del self.server.files[twin]
         # An ID is never used again: the server's ETag would not tell.
-        self.house.library.evict(key_of(content or b"").sha256)
+        self.house.library.evict(key_of(content or b"").sha256, self.house.clock.now - 1)
 
     @rule()
     def open_and_close(self) -> None:

@@ -63,9 +63,22 @@ def test_eviction_is_by_content(make: Make) -> None:
     for place in VARIANTS[3:]:
         library.put(place, copy(b"good"))
     library.get(VARIANTS[0])
-    library.evict(copy(b"bad").sha256)
-    library.evict(copy(b"never seen").sha256)
+    library.evict(copy(b"bad").sha256, 1.0)
+    library.evict(copy(b"never seen").sha256, 1.0)
     assert [library.get(place) is None for place in VARIANTS] == [True] * 3 + [False] * 3
+
+
+def test_what_was_evicted_does_not_come_back(make: Make) -> None:
+    """A run that began before the homeserver had it no more brings nothing back; a later one may."""
+    library = make(CAPACITY, LARGEST)
+    library.evict(copy(b"bad").sha256, 5.0)
+    for validated in (4.0, 5.0):
+        library.put(VARIANTS[0], copy(b"bad", validated=validated))
+        assert library.get(VARIANTS[0]) is None
+    library.put(VARIANTS[0], copy(b"good", validated=4.0))
+    assert library.get(VARIANTS[0]) is not None
+    library.put(VARIANTS[1], copy(b"bad", validated=6.0))
+    assert library.get(VARIANTS[1]) is not None
 
 
 def test_what_is_larger_than_the_largest_is_not_taken(make: Make) -> None:
@@ -102,7 +115,7 @@ def test_never_anything_old(puts: list[tuple[int, int]]) -> None:
             last[number] = stored
             assert library.get(key(number)) == stored
             if content == 3:
-                library.evict(stored.sha256)
+                library.evict(stored.sha256, -1.0)
                 last = {place: one for place, one in last.items() if one.sha256 != stored.sha256}
         for number in range(21):
             assert library.get(key(number)) in {None, last.get(number)}

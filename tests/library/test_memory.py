@@ -42,7 +42,7 @@ def test_eviction_gives_room_back() -> None:
     for number in range(10):
         library.put(key(number), copy(b"bad"))
         library.get(key(number % 3))
-    library.evict(copy(b"bad").sha256)
+    library.evict(copy(b"bad").sha256, 1.0)
     assert (len(library), library.used) == (0, 0)
 
 

@@ -220,7 +220,7 @@ async def test_the_routes_that_need_no_token(
     except HomeserverRefusalError as refused:
         outcome = (refused.status, refused.errcode)
     assert outcome == expected
-    wanted = [f"{path}?allow_remote=false" for path in asked]
+    wanted = [f"{path}?timeout_ms=5000&allow_remote=false" for path in asked]
     assert [request.target for request in world.server.received[2:]] == wanted
 
 
@@ -229,7 +229,7 @@ async def test_thumbnails(world: World) -> None:
     route = f"/_matrix/media/v3/thumbnail/{NAME}/AbC-_1"
     world.server.replies[route] = media(FILE)
     assert await world.fetch(thumbnail=Thumbnail(64, 48, ResizeMethod.CROP)) == FILE
-    target = f"{route}?width=64&height=48&method=crop&allow_remote=false"
+    target = f"{route}?width=64&height=48&method=crop&timeout_ms=5000&allow_remote=false"
     assert world.server.received[-1].target == target
 
 

@@ -6,7 +6,7 @@ from typing import Final
 
 import pytest
 
-from ostiary.errors import HomeserverError, HomeserverRefusalError
+from ostiary.errors import HomeserverError, HomeserverRefusalError, OverloadedError
 from ostiary.matrix.download import Download
 from ostiary.matrix.homeserver import Homeserver
 from ostiary.model import Identity, MediaRef, MediaRequest, ResizeMethod, Thumbnail
@@ -222,7 +222,7 @@ async def test_thumbnails(
     """A thumbnail is asked for with exactly what the caller said of it."""
     server.otherwise = media(FILE)
     await fetch(client, MediaRequest(REF, thumbnail, token=token))
-    assert server.received[0].target == f"{route}/thumbnail/{PLACE}?{query}"
+    assert server.received[0].target == f"{route}/thumbnail/{PLACE}?{query}&timeout_ms=5000"
 
 
 @pytest.mark.parametrize(
@@ -294,9 +294,11 @@ async def test_waiting_for_a_turn_counts(server: FakeHomeserver) -> None:
     server.replies[f"{V3}/download/{PLACE}"] = media(FILE)
     client = Homeserver(server.url, timeout=0.1, max_concurrent=1)
     async with client.media(wanted("tok")):
-        with pytest.raises(HomeserverError, match="in time"):
+        assert client.turns.used == 1
+        with pytest.raises(OverloadedError, match="fetches"):
             await fetch(client, wanted())
     assert await fetch(client, wanted()) == FILE
+    assert client.turns.used == client.turns.waiting == 0
     await client.close()
 
 

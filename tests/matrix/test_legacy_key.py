@@ -1,4 +1,4 @@
-"""A legacy scanner's key file: read as libolm writes it, and every other text is our error."""
+"""A legacy scanner's key file: read and written as libolm does, and every other text is our error."""
 
 import base64
 import hmac
@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 
 from ostiary.errors import ConfigError
 from ostiary.matrix.envelope import Envelope, format_secret
-from ostiary.matrix.legacy_key import MAX_PICKLE, read_pickle
+from ostiary.matrix.legacy_key import MAX_PICKLE, format_pickle, read_pickle
 from peers.node import NodePeer
+from peers.processes import PeerError
 
 SECRET: Final = bytes.fromhex("00112233445566778899aabbccddeeff" * 2)
 PUBLIC: Final = X25519PrivateKey.from_private_bytes(SECRET).public_key().public_bytes_raw()
@@ -46,6 +47,17 @@ def text_of(data: bytes) -> bytes:
     return base64.b64encode(data).rstrip(b"=")
 
 
+PASSPHRASES: Final = (
+    "secret",
+    "",
+    "some random secret",
+    "p\u00e4ss\u2028w\U0001f600rd",
+    "line\n",
+    "x" * 1000,
+    "0",
+    " ",
+)
+
 GOOD: Final = sealed(CONTENT)
 
 
@@ -62,16 +74,30 @@ def test_a_known_pickle_is_read() -> None:
 
 
 @pytest.mark.peer("node")
-@pytest.mark.parametrize(
-    "passphrase",
-    ["secret", "", "some random secret", "p\u00e4ss\u2028w\U0001f600rd", "line\n", "x" * 1000, "0", " "],
-)
+@pytest.mark.parametrize("passphrase", PASSPHRASES)
 def test_libolms_pickles_are_read(node: NodePeer, passphrase: str) -> None:
     """Whatever the passphrase, libolm's own pickle opens to the key whose public half libolm names."""
     text, public_key = node.pickle(passphrase)
     assert Envelope(read_pickle(text.encode(), passphrase.encode())).public_key == public_key
     text, _ = node.pickle(passphrase, SECRET)
     assert read_pickle(text.encode() + b"\n", passphrase.encode()) == SECRET
+
+
+def test_what_we_write_is_what_libolm_wrote() -> None:
+    """The format has no randomness: byte by byte the same file, also where no libolm is at hand."""
+    assert format_pickle(SECRET, b"secret") == PUBLISHED
+
+
+@pytest.mark.peer("node")
+@pytest.mark.parametrize("passphrase", PASSPHRASES)
+@pytest.mark.parametrize("secret", [SECRET, bytes(32), b"\xff" * 32])
+def test_libolm_reads_what_we_write(node: NodePeer, passphrase: str, secret: bytes) -> None:
+    """The way back: an old scanner opens our file to the same key, and writes it again byte by byte."""
+    text = format_pickle(secret, passphrase.encode()).decode()
+    assert node.unpickle(text, passphrase) == Envelope(secret).public_key == node.public_key(secret)
+    assert node.pickle(passphrase, secret)[0] == text
+    with pytest.raises(PeerError, match="unpickle"):
+        node.unpickle(text, passphrase + "x")
 
 
 @pytest.mark.peer("node")
@@ -177,6 +203,8 @@ def test_every_key_and_passphrase(secret: bytes, passphrase: bytes) -> None:
     """Any 32 bytes are a private key, and any bytes a passphrase."""
     public = X25519PrivateKey.from_private_bytes(secret).public_key().public_bytes_raw()
     text = text_of(sealed(CONTENT[:4] + public + secret, passphrase))
+    assert format_pickle(secret, passphrase) == text
+    assert len(text) <= MAX_PICKLE
     assert read_pickle(text, passphrase) == secret
     with pytest.raises(ConfigError):
         read_pickle(text, passphrase + b"x")

@@ -48,6 +48,14 @@ await answer({
       decryption.free();
     }
   },
+  unpickle({ text, passphrase }) { // as a legacy scanner reads its key file: the public key
+    const decryption = new Olm.PkDecryption();
+    try {
+      return decryption.unpickle(passphrase, text);
+    } finally {
+      decryption.free();
+    }
+  },
   pickle_account({ passphrase }) { // what else libolm pickles
     const account = new Olm.Account();
     try {

@@ -86,6 +86,23 @@ def test_the_homeservers_details_pass() -> None:
     assert (limited.body()["retry_after_ms"], limited.retry_after) == (2500, "3")
 
 
+@pytest.mark.parametrize(
+    ("status", "errcode", "milliseconds", "seconds"),
+    [
+        (429, "M_LIMIT_EXCEEDED", 7001, "8"),
+        (429, "M_LIMIT_EXCEEDED", None, "5"),
+        (504, "M_NOT_YET_UPLOADED", None, "5"),
+        (403, "M_FORBIDDEN", None, None),
+        (400, "M_UNKNOWN", None, None),
+        (500, "M_UNKNOWN", None, "5"),
+    ],
+)
+def test_when_to_try_again(status: int, errcode: str, milliseconds: int | None, seconds: str | None) -> None:
+    """Retry-After stands where trying again can help, and only there, also where the homeserver gave none."""
+    refusal = refusal_of(HomeserverRefusalError(status, errcode, "why", retry_after_ms=milliseconds))
+    assert refusal.retry_after == seconds
+
+
 def test_being_full_says_when_to_come_back() -> None:
     """503 carries the seconds that the error names."""
     assert refusal_of(OverloadedError("memory", retry_after=7)) == Refusal(

@@ -109,3 +109,17 @@ def test_a_reference_that_passes_can_not_leave_its_path(server: str, media: str)
 def test_a_token_is_not_shown() -> None:
     """A call can be logged: the token of its query is not in its repr."""
     assert "s3cret" not in repr(match("GET", PREFIX + f"scan/{PLACE}?access_token=s3cret"))
+
+
+@pytest.mark.parametrize("start", ["http://example.org", "HTTPS://u:p@[::1]:8080"])
+def test_absolute_targets_are_read(start: str) -> None:
+    """A target may name the server (RFC 9112, 3.2.2): what counts is the path."""
+    assert match("GET", start + PREFIX + "public_key").route is Route.PUBLIC_KEY
+    assert match("GET", start + PREFIX + "scan/" + PLACE + "?x=1").ref == REF
+
+
+def test_an_empty_file_name_is_none() -> None:
+    """A slash at the end is ignored, and no more than one."""
+    assert match("GET", PREFIX + "download/" + PLACE + "/").filename is None
+    with pytest.raises(MalformedMediaError):
+        match("GET", PREFIX + "download/" + PLACE + "//")

@@ -79,7 +79,7 @@ async def test_download(door: Door, path: str) -> None:
 async def test_thumbnail(door: Door) -> None:
     """A thumbnail is asked for as such, and has every header that a download has."""
     door.homeserver.otherwise = media(PICTURE)
-    got = await door.ask(f"thumbnail/{PLACE}?width=64&height=48&method=crop&animated=true")
+    got = await door.ask(f"thumbnail/{PLACE}?width=64&height=48&method=crop&animated=true&timeout_ms=5000")
     assert (got.status, got.body) == (200, PICTURE)
     assert got.headers.pop("ETag")
     assert headers_of(got) == {
@@ -88,7 +88,9 @@ async def test_thumbnail(door: Door) -> None:
         "Content-Disposition": "inline",
         "Accept-Ranges": "bytes",
     }
-    assert door.homeserver.received[0].target.endswith("?width=64&height=48&method=crop&animated=true")
+    assert door.homeserver.received[0].target.endswith(
+        "?width=64&height=48&method=crop&animated=true&timeout_ms=5000"
+    )
 
 
 async def test_scan(door: Door) -> None:
@@ -273,7 +275,7 @@ async def test_whose_token_goes_upstream(door: Door, header: str | None, query: 
     assert got.status == 200
     (request,) = door.homeserver.received
     assert request.header("authorization") == sent
-    assert "?" not in request.target
+    assert request.target.endswith("?timeout_ms=5000")
     assert request.path.startswith(V1 if sent else V3)
 
 

@@ -31,7 +31,7 @@ from ostiary.errors import ConfigError, OstiaryError
 from ostiary.inspection import Station, inspect
 from ostiary.matrix.envelope import Envelope
 from ostiary.model import Clean, Infected, Unscannable
-from ostiary.secret_file import PrivateKey, read_private_key, readable_by_others
+from ostiary.secret_file import LOCKED_OUT, REMOUNT, PrivateKey, read_private_key, readable_by_others
 from ostiary.spool_directory import spool_directory, takes_memory
 
 EICAR: Final = b"X5O!P%@AP[4\\PZX54(P^)7CC)7}$" + b"EICAR-STANDARD-ANTIVIRUS-TEST-FILE!$H+H*"
@@ -243,11 +243,25 @@ def _secret(settings: Settings) -> Finding:
         return Finding(Level.FAILED, "secret", str(error), _KEEP_THE_KEY)
     if key is not None:
         return _present(key, crypto)
+    if crypto.pickle_path is not None:
+        return _missing_pickle(crypto.pickle_path)
     path = crypto.request_secret_path
     if os.access(path.parent if path.parent.exists() else path.parent.parent, os.W_OK):
         return Finding(Level.OK, "secret", f"{path} will be made at the first start")
     seen = f"{path} is missing and can't be made"
     return Finding(Level.FAILED, "secret", seen, f"make {path.parent}, or set crypto.request_secret_path")
+
+
+def _missing_pickle(path: Path) -> Finding:
+    """Return what a start would do about a legacy key file that is not there."""
+    if os.path.lexists(path):
+        seen = f"{path} is a link to nowhere, in the way of the legacy key file"
+        return Finding(Level.FAILED, "secret", seen, REMOUNT)
+    if not os.access(path.parent, os.W_OK | os.X_OK):
+        seen = f"{path} (legacy key file) is not there, and a new one can't be made"
+        return Finding(Level.FAILED, "secret", seen, REMOUNT)
+    seen = f"{path} (legacy key file) is not there: a new key will be made at the first start"
+    return Finding(Level.WARNING, "secret", seen, f"mount the old one if there is one: {LOCKED_OUT}")
 
 
 def _present(key: PrivateKey, crypto: CryptoSettings) -> Finding:

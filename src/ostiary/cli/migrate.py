@@ -21,7 +21,7 @@ from ostiary.config.migration import Choices, Migration, migrate
 from ostiary.errors import ConfigError
 from ostiary.matrix.envelope import Envelope
 from ostiary.new_file import write_new
-from ostiary.secret_file import PrivateKey, read_private_key, read_secret, write_secret
+from ostiary.secret_file import PrivateKey, existing_legacy_key, read_secret, write_secret
 
 _STYLES: Final = {
     Change.UNDECIDED: "bold red",
@@ -105,11 +105,11 @@ def _key(migration: Migration, options: MigrateOptions) -> tuple[PrivateKey | No
     if crypto.pickle_path is None:
         return None, []
     try:
-        key = read_private_key(crypto)
+        key = existing_legacy_key(crypto.pickle_path, crypto)
     except ConfigError as error:
         text = f"the key: {error}{_elsewhere(crypto.pickle_path, options)}; {_LOST}"
         return None, [Note(Change.UNDECIDED, 0, text)]
-    if key is None or migration.pickle is None:
+    if migration.pickle is None:
         return key, []
     return key, list(_in_the_way(migration.settings.crypto.request_secret_path, key))
 
@@ -164,9 +164,10 @@ def _write(migration: Migration, key: PrivateKey | None, options: MigrateOptions
 
 
 def _write_key(migration: Migration, key: PrivateKey | None) -> str:
-    path = migration.settings.crypto.request_secret_path
+    crypto = migration.settings.crypto
+    path = crypto.request_secret_path
     if key is None:
-        return f"key: {path}, made at the first start where it is missing"
+        return f"key: {crypto.pickle_path or path}, made at the first start where it is missing"
     public = Envelope(key.secret).public_key
     if migration.pickle is None:
         return f"key: {key.path}, read as it is; public key {public}"

@@ -38,8 +38,8 @@ class CryptoSettings(Section):
     `ledger.url`). Not used when there is a `crypto.pickle_path`."""
 
     pickle_path: FilePath | None = None
-    """A legacy scanner's key file, read as it is. Needs `crypto.pickle_key` or
-    `crypto.pickle_key_path`."""
+    """A legacy scanner's key file, read as it is. Made at first start where it is missing, as that
+    scanner did, but for replicas as above. Needs `crypto.pickle_key` or `crypto.pickle_key_path`."""
 
     pickle_key: Annotated[Passphrase | None, Field(repr=False)] = None
     """The passphrase of that file."""

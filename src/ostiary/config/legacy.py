@@ -52,6 +52,9 @@ PATHS: Final[frozenset[tuple[str, str]]] = frozenset({
 })  # fmt: skip
 """Keys of ours that old files hold paths for; relative ones count from where the scanner is started."""
 
+NEVER_DETECTED: Final[Mapping[str, str]] = {"image/jpg": "image/jpeg"}
+"""Types that old lists name and no file has, each with the one that is meant."""
+
 DEFAULTS: Final[Mapping[tuple[str, str], str]] = {
     ("web", "host"): "127.0.0.1: where the API listens",
     ("web", "port"): "8080: where the API listens",

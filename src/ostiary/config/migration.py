@@ -319,6 +319,7 @@ def _apart_from_metrics(draft: Draft, settings: Settings) -> Settings:
 
 def _notes_on_settings(draft: Draft, settings: Settings) -> Iterator[Note]:
     """Yield what the old file does not say, and an operator should know."""
+    yield from _notes_on_types(draft, settings)
     script = settings.scan.script
     for key, text in legacy.DEFAULTS.items():
         if draft.values.get(key) is None and (script or key != ("scan", "error_exit_codes")):
@@ -330,6 +331,17 @@ def _notes_on_settings(draft: Draft, settings: Settings) -> Iterator[Note]:
         text = "no scan.script: the built-in YARA rules alone would decide, and they are no antivirus"
         yield Note(Change.ATTENTION, 0, f"{text}; add an engine (docs/setup/clamav.md)")
     yield from (Note(Change.ATTENTION, 0, line) for line in inert(settings))
+
+
+def _notes_on_types(draft: Draft, settings: Settings) -> Iterator[Note]:
+    for name in ("allowed_mimetypes", "blocked_mimetypes"):
+        old, listed = draft.origins.get(("scan", name)), getattr(settings.scan, name) or ()
+        for wrong in dict.fromkeys(listed):
+            right = legacy.NEVER_DETECTED.get(wrong)
+            if old is not None and right is not None:
+                hint = f"{right} is listed too: remove it" if right in listed else f"write {right}"
+                text = f"{old.name}: {wrong} is no registered type and never detected; {hint}"
+                yield Note(Change.ATTENTION, old.line, text)
 
 
 def _text(draft: Draft, settings: Settings, *, javascript: bool) -> str:

@@ -51,6 +51,6 @@ class Library(Protocol):
         """Keep the copy, in place of an older one."""
         ...
 
-    def evict(self, sha256: bytes) -> None:
-        """Let go of every copy of these bytes, under whatever media ID."""
+    def evict(self, sha256: bytes, now: float) -> None:
+        """Let go of every copy of these bytes, under whatever media ID, and take none that is older."""
         ...

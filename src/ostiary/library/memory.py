@@ -9,6 +9,7 @@ from ostiary.lru import SegmentedLru
 MOST: Final = 1 << 16
 """Copies at most, however small they are."""
 
+_EVICTED: Final = 1000  # evictions that are remembered, against runs that began before them
 _OVERHEAD: Final = 1024  # bytes that a copy takes beyond its own and its headers': bookkeeping
 _HEADERS: Final = 1 << 15  # bytes that the longest headers and names take
 
@@ -19,6 +20,9 @@ class MemoryLibrary:
     def __init__(self, capacity: int, largest: int, most: int = MOST) -> None:
         self.largest = max(0, min(largest, capacity - _OVERHEAD - _HEADERS))
         self._copies: SegmentedLru[LibraryKey, StoredCopy] = SegmentedLru(most, capacity)
+        self._evicted: SegmentedLru[bytes, float] = SegmentedLru(
+            _EVICTED
+        )  # when the homeserver had it no more
 
     def __len__(self) -> int:
         return len(self._copies)
@@ -34,11 +38,13 @@ class MemoryLibrary:
 
     def put(self, key: LibraryKey, copy: StoredCopy) -> None:
         """Keep the copy, in place of an older one."""
-        if len(copy.data) <= self.largest:
+        gone = self._evicted.get(copy.sha256)
+        if len(copy.data) <= self.largest and (gone is None or copy.validated > gone):
             self._copies.put(key, copy, _weight(key, copy))
 
-    def evict(self, sha256: bytes) -> None:
-        """Let go of every copy of these bytes."""
+    def evict(self, sha256: bytes, now: float) -> None:
+        """Let go of every copy of these bytes, and take none that is older."""
+        self._evicted.put(sha256, now)
         self._copies.drop(lambda copy: copy.sha256 == sha256)
 
 

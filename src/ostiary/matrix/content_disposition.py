@@ -5,12 +5,17 @@ taken out, cleaned, and put into a header of our own; `inline` only for the type
 spec calls safe to show ("Serving inline content").
 """
 
+import re
 import unicodedata
+from contextlib import suppress
 from email.message import Message
 from functools import lru_cache
 from typing import Final
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
+_EXTENDED: Final = re.compile(
+    r";\s*filename\*\s*=\s*utf-8'[^'\"]*'([\w!#$&+.^`|~%-]+)\s*(?:;|$)", re.ASCII | re.IGNORECASE
+)
 _LONGEST_NAME: Final = 200
 _MISREAD: Final = frozenset('"\\;%')  # RFC 6266, appendix D; some split at any `;`, or decode `%`
 _INLINE: Final = frozenset({
@@ -27,6 +32,10 @@ def filename_of(header: str | None) -> str | None:
     """Return the file name that the header gives, cleaned; None where it gives none."""
     if not header:
         return None
+    extended = _EXTENDED.search(header)
+    if extended is not None:  # RFC 6266, 4.3: it goes before a plain one
+        with suppress(UnicodeDecodeError):
+            return _cleaned(unquote(extended[1], errors="strict"))
     message = Message()
     message["Content-Disposition"] = header
     try:

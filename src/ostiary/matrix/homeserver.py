@@ -8,7 +8,7 @@ goes to the configured base URL and nowhere else. Which route is asked first sta
 import asyncio
 import errno
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Final, TypeGuard
 
 import aiohttp
@@ -21,6 +21,7 @@ from ostiary.matrix.download import Download, download_of, let_go
 from ostiary.matrix.media_routes import path_of, route_prefixes, try_next
 from ostiary.matrix.response import json_body, name_of, refusal
 from ostiary.model import Forwarded, Identity, MediaRequest
+from ostiary.turns import Turns
 
 VIA: Final = "ostiary"
 """Our pseudonym in `Via` (RFC 9110, 7.6.3): a request that carries it has been here before."""
@@ -30,6 +31,7 @@ _CONDITIONS: Final = (
     *("If-Range", "Range"),
 )
 _LONGEST_WORD: Final = 255  # characters of a user ID or a version
+_QUESTIONS: Final = 16  # connections for what is asked about callers and the homeserver itself
 _OK: Final = 200
 _NOT_MODIFIED: Final = 304
 
@@ -54,12 +56,13 @@ class Homeserver:
         self._headers.update(headers or {})
         self._headers["Accept-Encoding"] = "identity"
         self._headers["Via"] = f"1.1 {VIA}"
-        self._open_session: aiohttp.ClientSession | None = None
+        self.turns = Turns("fetches", max_concurrent)
+        self._sessions: dict[str, aiohttp.ClientSession] = {}
 
     async def close(self) -> None:
         """Close all connections."""
-        if self._open_session is not None:
-            await self._open_session.close()
+        for session in self._sessions.values():
+            await session.close()
 
     @asynccontextmanager
     async def media(self, request: MediaRequest, etag: str | None = None) -> AsyncIterator[Download | None]:
@@ -69,14 +72,15 @@ class Homeserver:
         (304, RFC 9110, 13.1.2).
         """
         deadline = asyncio.get_running_loop().time() + self._timeout
-        response = await self._first_answer(request, etag, deadline)
-        try:
-            if response.status == _NOT_MODIFIED:
-                yield None
-                return
-            yield download_of(response, deadline)
-        finally:
-            let_go(response)
+        async with AsyncExitStack() as held:
+            try:
+                async with asyncio.timeout_at(deadline):
+                    await held.enter_async_context(self.turns.turn(request.token or request.ref.server_name))
+            except TimeoutError:
+                raise OverloadedError(self.turns.what) from None
+            response = await self._first_answer(request, etag, deadline)
+            held.callback(let_go, response)
+            yield None if response.status == _NOT_MODIFIED else download_of(response, deadline)
 
     async def whoami(self, token: str, forwarded: Forwarded = ()) -> Identity:
         """Return whom the token belongs to; HomeserverRefusalError (401) for a bad one."""
@@ -112,7 +116,8 @@ class Homeserver:
         headers = _headers(request.token, request.forwarded)
         if etag is not None:
             headers["If-None-Match"] = etag
-        response = await self._send(path, headers, deadline, request.token)
+        session = self._session("media", self._max_concurrent)
+        response = await self._send(session, path, headers, deadline, request.token)
         if response.status == _NOT_MODIFIED and etag is None:
             let_go(response)
             raise HomeserverError("the homeserver answered 304, which nobody asked for")
@@ -120,7 +125,8 @@ class Homeserver:
 
     async def _get_json(self, path: str, token: str | None, forwarded: Forwarded) -> dict[str, object]:
         deadline = asyncio.get_running_loop().time() + self._timeout
-        response = await self._send(path, _headers(token, forwarded), deadline, token)
+        session = self._session("questions", _QUESTIONS)  # nobody's slow media keeps others from being known
+        response = await self._send(session, path, _headers(token, forwarded), deadline, token)
         try:
             if response.status != _OK:
                 raise HomeserverError(f"the homeserver answered {response.status}, which nobody asked for")
@@ -129,15 +135,18 @@ class Homeserver:
             let_go(response)
 
     async def _send(
-        self, path: str, headers: Mapping[str, str], deadline: float, token: str | None
+        self,
+        session: aiohttp.ClientSession,
+        path: str,
+        headers: Mapping[str, str],
+        deadline: float,
+        token: str | None,
     ) -> aiohttp.ClientResponse:
         """Return the answer if it is 200 or 304, read the refusal if not; time runs from the queue on."""
         url = URL(self._base + path, encoded=True)
         try:
             async with asyncio.timeout_at(deadline):
-                response = await self._session().get(
-                    url, headers=headers, allow_redirects=False, proxy=self._proxy
-                )
+                response = await session.get(url, headers=headers, allow_redirects=False, proxy=self._proxy)
         except TimeoutError:
             raise HomeserverError("the homeserver did not answer in time (download.timeout)") from None
         except (aiohttp.ClientError, OSError, ValueError) as error:
@@ -151,17 +160,17 @@ class Homeserver:
         finally:
             let_go(response)
 
-    def _session(self) -> aiohttp.ClientSession:
+    def _session(self, purpose: str, connections: int) -> aiohttp.ClientSession:
         """Open it with the first request: a session belongs to a running event loop."""
-        if self._open_session is None:
-            self._open_session = aiohttp.ClientSession(
-                connector=QuietConnector(limit=self._max_concurrent),
+        if purpose not in self._sessions:
+            self._sessions[purpose] = aiohttp.ClientSession(
+                connector=QuietConnector(limit=connections),
                 headers=self._headers,
                 cookie_jar=aiohttp.DummyCookieJar(),
                 timeout=aiohttp.ClientTimeout(total=None),
                 auto_decompress=False,  # `matrix.response` decodes, and notices a stream that is cut
             )
-        return self._open_session
+        return self._sessions[purpose]
 
 
 def _headers(token: str | None, forwarded: Forwarded) -> CIMultiDict[str]:

@@ -3,7 +3,7 @@
 Unpadded base64 of AES-256-CBC(version, public key, private key) and 8 bytes of HMAC-SHA256 over the
 ciphertext; the keys come from the passphrase by HKDF alone, without a salt and without a cost, so the
 passphrase protects the file no better than it resists guessing. Read once, at start or by `migrate`;
-nothing here writes one. No error text repeats the passphrase or a byte of the key.
+made once, at a first start without one. No error text repeats the passphrase or a byte of the key.
 """
 
 import base64
@@ -36,11 +36,35 @@ def read_pickle(text: bytes, passphrase: bytes) -> bytes:
     The passphrase is the bytes of its UTF-8, as libolm takes it: a line break at its end counts.
     """
     ciphertext, mac = _parts(text)
-    derived = HKDF(hashes.SHA256(), 80, salt=None, info=b"Pickle").derive(passphrase)
-    key, mac_key, iv = derived[:32], derived[32:64], derived[64:]
-    if not hmac.compare_digest(hmac.digest(mac_key, ciphertext, "sha256")[:_MAC_SIZE], mac):
+    key, mac_key, iv = _derived(passphrase)
+    if not hmac.compare_digest(_mac(mac_key, ciphertext), mac):
         raise ConfigError("the passphrase is not the one this key file was made with, or the file is damaged")
     return _private_key(_decrypted(ciphertext, key, iv))
+
+
+def format_pickle(private: bytes, passphrase: bytes) -> bytes:
+    """Return the text that `read_pickle` takes, byte by byte libolm's own: no padding, no line break."""
+    key, mac_key, iv = _derived(passphrase)
+    padder = padding.PKCS7(8 * _BLOCK).padder()
+    padded = padder.update(_VERSION + _public_key(private) + private) + padder.finalize()
+    encryptor = Cipher(AES256(key), modes.CBC(iv)).encryptor()
+    ciphertext = encryptor.update(padded) + encryptor.finalize()
+    return base64.b64encode(ciphertext + _mac(mac_key, ciphertext)).rstrip(b"=")
+
+
+def _derived(passphrase: bytes) -> tuple[bytes, bytes, bytes]:
+    """Return the AES key, the MAC's key, and the IV."""
+    derived = HKDF(hashes.SHA256(), 80, salt=None, info=b"Pickle").derive(passphrase)
+    return derived[:32], derived[32:64], derived[64:]
+
+
+def _mac(key: bytes, ciphertext: bytes) -> bytes:
+    return hmac.digest(key, ciphertext, "sha256")[:_MAC_SIZE]
+
+
+def _public_key(private: bytes) -> bytes:
+    public = X25519PrivateKey.from_private_bytes(private).public_key()
+    return public.public_bytes(Encoding.Raw, PublicFormat.Raw)
 
 
 def _parts(text: bytes) -> tuple[bytes, bytes]:
@@ -87,7 +111,6 @@ def _private_key(plaintext: bytes) -> bytes:
     if not plaintext.startswith(_VERSION):
         raise ConfigError("this key file has a version that no scanner ever wrote")
     public, private = plaintext[4 : 4 + _KEY_SIZE], plaintext[4 + _KEY_SIZE :]
-    derived = X25519PrivateKey.from_private_bytes(private).public_key()
-    if derived.public_bytes(Encoding.Raw, PublicFormat.Raw) != public:
+    if _public_key(private) != public:
         raise ConfigError("the two halves of the key in this file do not belong together: it is damaged")
     return private

@@ -9,6 +9,10 @@ from ostiary.model import MediaRequest
 AUTHENTICATED: Final = "/_matrix/client/v1/media"
 LEGACY: Final = ("/_matrix/media/v3", "/_matrix/media/r0")
 
+PATIENCE_MS: Final = 5000
+"""How long a homeserver waits for a media that is still to be uploaded (`timeout_ms`; 20 s if nobody says):
+whoever asks for one holds a turn that long."""
+
 _NOT_FOUND: Final = 404
 
 
@@ -34,10 +38,10 @@ def path_of(route: str, request: MediaRequest) -> str:
     place = f"{quote(request.ref.server_name, safe=':')}/{quote(request.ref.media_id, safe='')}"
     size = request.thumbnail
     if size is None:
-        return f"{route}/download/{place}"
+        return f"{route}/download/{place}?timeout_ms={PATIENCE_MS}"
     query = f"width={size.width}&height={size.height}"
     if size.method is not None:
         query += f"&method={size.method.value}"
     if size.animated is not None:
         query += f"&animated={str(size.animated).lower()}"
-    return f"{route}/thumbnail/{place}?{query}"
+    return f"{route}/thumbnail/{place}?{query}&timeout_ms={PATIENCE_MS}"

@@ -28,7 +28,8 @@ _TRANSFER_ENCODING: Final = "transfer-encoding"
 _SHORTEST_TOKEN: Final = 8
 
 _WORD: Final = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"  # RFC 9110, 5.6.2: token
-_CONTENT_TYPE: Final = re.compile(rf"{_WORD}/{_WORD} *(?:;[\x20-\x7e]*)?")
+_QUOTED: Final = r'"[\x20\x21\x23-\x2b\x2d-\x5b\x5d-\x7e]*"'  # no comma, no backslash
+_CONTENT_TYPE: Final = re.compile(rf"{_WORD}/{_WORD}(?: *; *(?:{_WORD}=(?:{_WORD}|{_QUOTED}))?)* *")
 _ERRCODE: Final = re.compile(r"[0-9A-Za-z_.]{1,100}")
 _SECONDS: Final = re.compile(r"[0-9]{1,6}")
 
@@ -50,7 +51,10 @@ def says_its_end(response: aiohttp.ClientResponse) -> bool:
 
 
 def content_type(response: aiohttp.ClientResponse) -> str | None:
-    """Return the Content-Type, None where it is missing, too long, or not in RFC 9110's grammar."""
+    """Return the Content-Type, None where it is missing, too long, or not in RFC 9110's grammar.
+
+    Nor if a comma is in it: browsers go by the last of several types (Fetch, "extract a MIME type").
+    """
     value = header(response, "Content-Type")
     return value if value and _CONTENT_TYPE.fullmatch(value) else None
 
@@ -124,7 +128,7 @@ async def refusal(
     return HomeserverRefusalError(
         response.status,
         errcode if isinstance(errcode, str) and _ERRCODE.fullmatch(errcode) else "M_UNKNOWN",
-        _readable(error) if isinstance(error, str) else "and not as a Matrix server does",
+        _readable(error) if isinstance(error, str) else f"the homeserver answered {response.status}",
         soft_logout=soft_logout if isinstance(soft_logout, bool) else None,
         retry_after_ms=_wait(said.get("retry_after_ms")),
         retry_after=retry_after if _SECONDS.fullmatch(retry_after) else None,

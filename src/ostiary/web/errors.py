@@ -23,6 +23,8 @@ _PASSED_ON: Final = frozenset({403, 413, 429})
 _BAD_TOKEN: Final = 401
 _NOT_FOUND: Final = 404
 _BAD_GATEWAY: Final = 502
+_FIRST_SERVER_ERROR: Final = 500
+_WORTH_WAITING: Final = frozenset({429, 504})
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +129,9 @@ def _passed_on(error: e.HomeserverRefusalError) -> Refusal:
         (502, "M_TOO_LARGE"),
         (504, "M_NOT_YET_UPLOADED"),
     }
+    if not passes and error.status < _FIRST_SERVER_ERROR:  # asked again it would say the same
+        info = f"the homeserver answered {error.status}: {error.error}"
+        return Refusal(_BAD_GATEWAY, REQUEST_FAILED, info, "refused")
     if not passes:
         info = f"the homeserver answered {error.status}"
         return Refusal(_BAD_GATEWAY, REQUEST_FAILED, info, "homeserver", retry_after=str(RETRY_AFTER))
@@ -134,8 +139,15 @@ def _passed_on(error: e.HomeserverRefusalError) -> Refusal:
         error.status,
         REQUEST_FAILED,
         error.error,
-        "homeserver",
+        "refused",
         error.errcode,
-        retry_after=error.retry_after,
+        retry_after=_seconds(error),
         retry_after_ms=error.retry_after_ms,
     )
+
+
+def _seconds(error: e.HomeserverRefusalError) -> str | None:
+    """Return when to try again: as the homeserver said, in a header or in its body, where that helps."""
+    if error.retry_after is not None or error.status not in _WORTH_WAITING:
+        return error.retry_after
+    return str(RETRY_AFTER if error.retry_after_ms is None else -(-error.retry_after_ms // 1000))

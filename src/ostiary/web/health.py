@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Protocol
 
 from aiohttp import web
 
-from ostiary.budget import Budget
 from ostiary.web.answers import json_answer
 
 
@@ -17,11 +17,35 @@ class State(StrEnum):
     DRAINING = "draining"
 
 
+class Load(Protocol):
+    """What can be full: so many in use of so many, and so many who wait."""
+
+    @property
+    def what(self) -> str:
+        """Its name."""
+        ...
+
+    @property
+    def used(self) -> int:
+        """How much is in use."""
+        ...
+
+    @property
+    def total(self) -> int:
+        """How much there is."""
+        ...
+
+    @property
+    def waiting(self) -> int:
+        """How many callers wait for their share."""
+        ...
+
+
 @dataclass(slots=True)
 class Health:
-    """The state, which `app` changes, and the budgets, whose load `/ready` shows."""
+    """The state, which `app` changes, and what has a load, which `/ready` shows."""
 
-    budgets: tuple[Budget, ...]
+    loads: tuple[Load, ...]
     state: State = State.LOADING
 
     def live(self) -> web.Response:
@@ -32,7 +56,7 @@ class Health:
         """Answer `/ready`: 503 while loading and draining. Overload is in the body, not the status."""
         load = {
             budget.what: {"used": budget.used, "total": budget.total, "waiting": budget.waiting}
-            for budget in self.budgets
+            for budget in self.loads
         }
         status = 200 if self.state is State.READY else 503
         return json_answer({"status": self.state.value, "load": load}, status)

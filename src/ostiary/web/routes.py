@@ -4,6 +4,7 @@ The raw target is split before it is percent-decoded, so an encoded slash never 
 and media references are checked against the Matrix grammar here, before anybody else sees them.
 """
 
+import re
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
@@ -15,6 +16,7 @@ from ostiary.model import MediaRef, ResizeMethod, Thumbnail
 
 PREFIX: Final = "/_matrix/media_proxy/unstable/"
 
+_ABSOLUTE: Final = re.compile(r"https?://[^/?]*(?=/)", re.IGNORECASE)  # RFC 9112, 3.2.2
 _LONGEST_QUERY: Final = 8192
 _MOST_PARAMETERS: Final = 32
 _LARGEST_SIDE: Final = 1 << 14  # pixels of a thumbnail
@@ -54,7 +56,7 @@ class Call:
 
 def match(method: str, raw_target: str) -> Call:
     """Return the call, or raise what is wrong with it (a subclass of OstiaryError)."""
-    path, _, query = raw_target.partition("?")
+    path, _, query = _ABSOLUTE.sub("", raw_target).partition("?")
     route, segments = _route(path)
     allowed = ("POST",) if route in _POST else ("GET", "HEAD")
     if method not in allowed:
@@ -84,7 +86,7 @@ def _route(path: str) -> tuple[Route, list[str]]:
         raise NoSuchRouteError("no such route under " + PREFIX)
     segments = [_decoded(segment) for segment in raw]
     wanted = {Route.DOWNLOAD: {2, 3}, Route.THUMBNAIL: {2}, Route.SCAN: {2}}.get(route, {0})
-    if len(segments) not in wanted:
+    if len(segments) not in wanted or (route is Route.DOWNLOAD and not segments[-1]):
         if route in _OF_MEDIA:
             raise MalformedMediaError(f"write /{route}/<server name>/<media ID>")
         raise NoSuchRouteError(f"nothing follows {PREFIX}{route}")

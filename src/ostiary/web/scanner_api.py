@@ -8,13 +8,14 @@ import re
 import time
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import structlog
 from aiohttp import hdrs, web
 
 from ostiary.access import Access
+from ostiary.budget import Budget
 from ostiary.errors import MissingTokenError, UnknownTokenError
 from ostiary.fetching import Media
 from ostiary.gateway import Gateway
@@ -23,7 +24,7 @@ from ostiary.matrix.envelope import Envelope
 from ostiary.matrix.request_body import Enveloped, Plain, encrypted_file, request_object
 from ostiary.model import EncryptedFile, MediaRequest, Result, Verdict
 from ostiary.web.answers import Labels, Pace, json_answer, refusal_answer, send_media
-from ostiary.web.bodies import json_object, pieces
+from ostiary.web.bodies import json_object, json_room, pieces
 from ostiary.web.errors import is_type_rule, refusal_of_verdict
 from ostiary.web.forms import OVERHEAD, Form, read_form
 from ostiary.web.headers import EVERYWHERE
@@ -47,6 +48,7 @@ class ScannerApi:
     envelope: Envelope
     headers_to_forward: Sequence[str]
     idle: float
+    bodies: Budget = field(default_factory=json_room)
 
     async def handle(self, request: web.BaseRequest, call: Call) -> web.StreamResponse:
         """Answer a call to the scanner API."""
@@ -84,7 +86,7 @@ class ScannerApi:
     async def _wanted(self, request: web.BaseRequest, call: Call) -> MediaRequest:
         file = None
         if call.ref is None:
-            body = await json_object(request, self.gateway.memory, self.idle)
+            body = await json_object(request, self.bodies, self.idle)
             file = self._encrypted_file(request_object(body))
         ref = call.ref or (file.ref if file else None)
         if ref is None:

@@ -68,8 +68,8 @@ class Front:
         return self._refused(NOT_HTTP)
 
     def _refused(self, refusal: Refusal) -> web.Response:
-        say = log.warning if refusal.status >= _FIRST_OF_OURS else log.info
-        word = "error" if refusal.status >= _FIRST_OF_OURS else "refused"
+        ours = refusal.status >= _FIRST_OF_OURS and refusal.kind != "refused"
+        say, word = (log.warning, "error") if ours else (log.info, "refused")
         say(word, kind=refusal.kind, status=refusal.status, reason=refusal.reason, info=refusal.info)
         return self._counted(refusal)
 
