@@ -1,19 +1,23 @@
 """Flooding: what may be made to stay in memory by whoever asks for much, often, or without reading."""
 
+import asyncio
 import gc
 import gzip
+import socket
+import tracemalloc
 from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 
+import pytest
 from aiohttp import web
 
 from ostiary.errors import OverloadedError
 from ostiary.model import MediaRef, MediaRequest
-from tests.attacks.house import UNKNOWN, fetched, give, remembering
+from tests.attacks.house import PLACE, UNKNOWN, fetched, give, raw_get, remembering
 from tests.flow.fakes import House, ScriptedEngine, StubHomeserver, serving, taken, until
 from tests.flow.samples import PICTURE
-from tests.matrix.fake_homeserver import endless, error, media
-from tests.web.door import WHOAMI
+from tests.matrix.fake_homeserver import endless, error, media, silent_after
+from tests.web.door import API, HOST, WHOAMI
 
 MIB = 1 << 20
 
@@ -71,6 +75,73 @@ def _house(directory: Path, homeserver: StubHomeserver) -> House:
 async def _read(house: House, number: int) -> None:
     async with house.gateway.media(named(number)) as outcome:
         await taken(outcome)
+
+
+async def test_bodies_that_are_announced_take_no_room(tmp_path: Path) -> None:
+    """Lengths that nobody fills, without a token, leave `limits.memory` to those who ask for media."""
+    async with remembering(tmp_path, wait=0.1) as door, AsyncExitStack() as others:
+        give(door.homeserver, media(PICTURE))
+        for _ in range(40):
+            _, writer = await others.enter_async_context(door.connection())
+            writer.write(
+                f"POST {API}/scan_encrypted HTTP/1.1\r\nHost: x\r\nContent-Length: {MIB}\r\n\r\n".encode()
+            )
+        await until(lambda: door.requests.used == 40)
+        assert door.house.held == (0, 0)
+        assert (await door.ask(f"download/{PLACE}")).body == PICTURE
+
+
+async def test_bodies_that_came_take_no_room_from_media(tmp_path: Path) -> None:
+    """Large JSON bodies that never end keep out other large ones, and nobody else."""
+    async with remembering(tmp_path, wait=0.1) as door, AsyncExitStack() as others:
+        give(door.homeserver, media(PICTURE))
+        for _ in range(40):
+            _, writer = await others.enter_async_context(door.connection())
+            writer.write(
+                f"POST {API}/scan_encrypted HTTP/1.1\r\nHost: x\r\nContent-Length: {MIB}\r\n\r\n".encode()
+            )
+            writer.write(bytes(MIB // 2))
+            await writer.drain()
+        await until(lambda: door.requests.used <= 16)  # the others had to wait, and were sent away
+        assert door.house.held == (0, 0)
+        assert (await door.ask(f"download/{PLACE}")).body == PICTURE
+
+
+@pytest.mark.parametrize(
+    ("piece", "most"),
+    [
+        (b"x" * 50_000, 300_000),
+        (b"GET /health HTTP/9.9\r\n\r\n" * 2000, 300_000),
+        (
+            b"GET /health HTTP/1.1\r\nHost: x\r\nA: "
+            + b"x" * 30_000
+            + b"\r\nB: "
+            + b"x" * 30_000
+            + b"\r\n\r\n",
+            1_500_000,
+        ),
+        (b"POST /health HTTP/1.1\r\nHost: x\r\nContent-Length: 60000\r\n\r\n" + bytes(60_000), 1_500_000),
+    ],
+    ids=["garbage", "versions", "heads", "bodies"],
+)
+async def test_what_comes_behind_a_request_that_waits(tmp_path: Path, piece: bytes, most: int) -> None:
+    """Garbage, heads and bodies behind a request that waits: a few are held, or none, with no help of gc."""
+    async with remembering(tmp_path) as door, AsyncExitStack() as stack:
+        give(door.homeserver, silent_after(b""))
+        client = stack.enter_context(socket.create_connection((HOST, door.port)))
+        client.setblocking(False)
+        client.send(raw_get(f"download/{PLACE}"))
+        await until(lambda: door.requests.used == 1)
+        tracemalloc.start()
+        stack.callback(tracemalloc.stop)
+        gc.disable()
+        stack.callback(gc.enable)
+        left = piece
+        for _ in range(200):
+            with suppress(BlockingIOError, ConnectionError):
+                left = left[client.send(left) :] or piece
+            await asyncio.sleep(0.002)
+        assert tracemalloc.get_traced_memory()[0] < most
 
 
 async def test_refused_tokens_leave_nothing_behind(tmp_path: Path) -> None:

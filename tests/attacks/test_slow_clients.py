@@ -71,6 +71,21 @@ async def test_bodies_that_dribble_in_give_their_places_back(tmp_path: Path, hea
                 one.cancel()  # refused bodies are heard out for ten seconds, and hold a connection only
 
 
+async def test_a_json_body_that_gets_on_too_slowly(tmp_path: Path) -> None:
+    """64 KiB now and then are progress for a file; a body of JSON has `limits.idle` in all."""
+    async with remembering(tmp_path, idle=0.5) as door:
+        head = f"POST {API}/scan_encrypted HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n"
+        async with door.connection() as (reader, writer):
+            writer.write(head.encode())
+            answered = asyncio.get_running_loop().create_task(reader.readline())
+            for _ in range(14):  # of the 15 that are announced
+                writer.write(b" " * (1 << 16))
+                await asyncio.wait([answered], timeout=0.3)
+            assert answered.done()
+            assert b" 400 " in answered.result()
+        await until(lambda: door.quiet)
+
+
 async def test_readers_that_take_nothing_give_their_places_back(tmp_path: Path) -> None:
     """Clients that never read what they asked for, in every place there is: others still get theirs."""
     async with remembering(tmp_path, idle=0.3, requests=3, wait=20, library=0) as door:

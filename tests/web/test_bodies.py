@@ -5,6 +5,7 @@ import gzip
 import json
 import os
 from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Final
 
@@ -74,12 +75,25 @@ async def test_what_is_announced_too_large_is_not_read(door: Door) -> None:
         assert b" 413 " in await reader.readline()
 
 
-async def test_large_json_takes_room(tmp_path: Path) -> None:
-    """Bodies over 64 KiB count as memory: where there is none left, the answer is 503 and not a crash."""
-    async with opened(tmp_path, memory=JSON_LIMIT, wait=0.01) as door:
-        got = await door.ask(SCAN, "POST", body=padded(1 << 17))
+@pytest.mark.parametrize("length", [JSON_LIMIT, None])
+async def test_large_json_takes_room_once_it_is_here(door: Door, length: int | None) -> None:
+    """Bodies over 64 KiB share a room of their own: announced ones take none, 16 that came fill it."""
+    door.homeserver.otherwise = media(CIPHERTEXT)
+    large = padded(1 << 17)
+    async with AsyncExitStack() as others:
+        senders = [(await others.enter_async_context(door.connection()))[1] for _ in range(16)]
+        for writer in senders:
+            writer.write(post(SCAN, length))
+        await until(lambda: door.requests.used == 16)
+        assert (await door.ask(SCAN, "POST", body=large)).status == 200
+        for writer in senders:
+            writer.write(large if length else b"20000\r\n" + large + b"\r\n")
+        while (got := await door.ask(SCAN, "POST", body=large)).status == 200:
+            pass  # until all of them arrived
         assert got.code == (503, "M_UNKNOWN")
-        assert door.quiet
+        assert (await door.ask(SCAN, "POST", body=padded(1 << 16))).status == 200
+    await until(lambda: door.quiet)
+    assert (await door.ask(SCAN, "POST", body=large)).status == 200
 
 
 @pytest.mark.parametrize(

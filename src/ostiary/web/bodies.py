@@ -18,11 +18,23 @@ JSON_LIMIT: Final = 1 << 20
 
 _STRETCH: Final = 1 << 16  # bytes that a client must send in its `idle` seconds
 
-_FREE: Final = 1 << 16  # a body up to this counts as part of its request, larger ones take room
+_FREE: Final = 1 << 16  # a JSON body up to this counts as part of its request, larger ones take room
+_ROOM: Final = 2 * JSON_LIMIT  # bytes that a larger one takes: as it came, and as one piece
 
 
-async def pieces(request: web.BaseRequest, limit: int, idle: float) -> AsyncIterator[bytes]:
-    """Yield the body as it arrives, at most `limit` bytes, each 64 KiB within `idle` seconds of waiting.
+def json_room() -> Budget:
+    """Return the room for large JSON bodies, in bytes.
+
+    They come before any token, and honest ones have a few KB: what they may take is little, and
+    never what media needs.
+    """
+    return Budget("request bodies", 16 * _ROOM, wait=1)
+
+
+async def pieces(
+    request: web.BaseRequest, limit: int, idle: float, stretch: int = _STRETCH
+) -> AsyncIterator[bytes]:
+    """Yield the body as it arrives, at most `limit` bytes, each `stretch` within `idle` seconds of waiting.
 
     A limit on silence alone would let one byte now and then hold a place for ever.
     """
@@ -30,7 +42,7 @@ async def pieces(request: web.BaseRequest, limit: int, idle: float) -> AsyncIter
         raise MalformedRequestError("the request body is compressed: send it as it is")
     await _invite(request)
     loop = asyncio.get_running_loop()
-    size, stretch, patience = 0, 0, idle
+    size, got, patience = 0, 0, idle
     while True:
         asked = loop.time()
         piece = await _piece(request, patience)
@@ -39,9 +51,9 @@ async def pieces(request: web.BaseRequest, limit: int, idle: float) -> AsyncIter
         size += len(piece)
         if size > limit:
             raise _too_large(limit)
-        stretch, patience = stretch + len(piece), patience - (loop.time() - asked)
-        if stretch >= _STRETCH:
-            stretch, patience = 0, idle
+        got, patience = got + len(piece), patience - (loop.time() - asked)
+        if got >= stretch:
+            got, patience = 0, idle
         yield piece
 
 
@@ -55,18 +67,19 @@ async def _piece(request: web.BaseRequest, patience: float) -> bytes:
         raise MalformedRequestError("the request body was cut short") from None
 
 
-async def json_object(request: web.BaseRequest, memory: Budget, idle: float) -> dict[str, JsonValue]:
-    """Return the body's JSON object; MalformedRequestError or RequestTooLargeError otherwise."""
+async def json_object(request: web.BaseRequest, room: Budget, idle: float) -> dict[str, JsonValue]:
+    """Return the body's JSON object; MalformedRequestError or RequestTooLargeError otherwise.
+
+    The whole body must come within `idle` seconds. It takes room once more than 64 KiB are here:
+    what is only announced takes none.
+    """
     if request.content_length is not None and request.content_length > JSON_LIMIT:
         raise _too_large(JSON_LIMIT)
     body = bytearray()
-    large = request.content_length is not None and request.content_length > _FREE
     async with AsyncExitStack() as held:
-        if large:
-            await held.enter_async_context(memory.share(2 * JSON_LIMIT))
-        async for piece in pieces(request, JSON_LIMIT, idle):
-            if not large and len(body) <= _FREE < len(body) + len(piece):
-                await held.enter_async_context(memory.share(2 * JSON_LIMIT))
+        async for piece in pieces(request, JSON_LIMIT, idle, stretch=JSON_LIMIT):
+            if len(body) <= _FREE < len(body) + len(piece):
+                await held.enter_async_context(room.share(_ROOM))
             body += piece
         if len(body) > _FREE:
             return await run_blocking(parse_object, bytes(body))

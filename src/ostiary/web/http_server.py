@@ -2,20 +2,25 @@
 
 Left alone, aiohttp answers what it can't parse by quoting it, tokens and all, in the response and in
 the log. Here whoever stands behind the server says what such a request is answered with. What a
-client can hold without being let in is bounded: connections, the head of a request, and the time
-in which it must take an answer.
+client can hold without being let in is bounded: connections, the head of a request, the requests
+and the garbage behind one that waits, and the time in which it must take an answer.
 """
 
 import asyncio
 from typing import Any, Final, Protocol
 
 from aiohttp import HttpVersion10, HttpVersion11, StreamReader, hdrs, web
+from aiohttp.http_exceptions import HttpProcessingError
+from aiohttp.streams import EMPTY_PAYLOAD
+from aiohttp.web_protocol import _ErrInfo
 
 _BAD_REQUEST: Final = 400
 _SPOKEN: Final = {HttpVersion10, HttpVersion11}  # aiohttp would answer 0.9 and 2.0 in the same words
 _HEAD: Final = 1 << 16  # bytes of a request line and its headers
 _LINE: Final = 1 << 15  # bytes of a request line, and of a header
 _READ_AHEAD: Final = 1 << 16  # bytes of a body that wait for us, twice that at most
+_QUEUE: Final = 2  # requests behind one that waits, before we stop reading; aiohttp has 32, whole heads each
+_GARBAGE: Final = (_ErrInfo(_BAD_REQUEST, HttpProcessingError(), ""), EMPTY_PAYLOAD)
 
 
 class Door(Protocol):
@@ -83,31 +88,48 @@ class HttpServer(web.Server):
 class _Connection(web.RequestHandler):
     """aiohttp's protocol; what it can't parse is answered by the door, and ends the connection."""
 
-    __slots__ = ("_body", "_door", "_head", "_server")
+    __slots__ = ("_body", "_door", "_garbled", "_head", "_server")
 
     def __init__(self, server: HttpServer, door: Door, **options: Any) -> None:  # noqa: ANN401  (aiohttp's)
         super().__init__(server, **options)
+        self._max_msg_queue_size = _QUEUE
+        self._msg_queue_resume_size = _QUEUE - 1
         self._server = server
         self._door = door
-        self._head = 0  # bytes of a request's head that has not ended yet
+        self._garbled = False  # whether something came that can't be parsed
+        self._head = 0  # bytes of a request's head that has not ended yet, or behind garbage
         self._body: StreamReader | None = None  # of the last request whose head was read
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
-        if self._server.full and isinstance(transport, asyncio.WriteTransport):
-            transport.abort()
+        if self._server.full:
+            self._cut()
 
     def data_received(self, data: bytes) -> None:
+        if self._garbled:
+            self._head += len(data)  # read on, or nobody would notice that the client went away
+        else:
+            self._parse(data)
+        if self._head > _HEAD:
+            self._cut()
+
+    def _cut(self) -> None:
+        if self.transport is not None:  # never by its class: uvloop's are not asyncio's
+            self.transport.abort()
+
+    def _parse(self, data: bytes) -> None:
         before = self._request_count
         between = self._body is None or self._body.is_eof()
         super().data_received(data)
         if self._request_count != before and self._messages:
-            self._body = self._messages[-1][1]
+            message, self._body = self._messages[-1]
             self._head = 0
+            if isinstance(message, _ErrInfo):
+                self._garbled = True
+                message.exc.__traceback__ = None  # its frames hold the data, and in a circle
+                self._messages[-1] = _GARBAGE  # and its words quote it
         elif between:
             self._head += len(data)
-        if self._head > _HEAD and isinstance(self.transport, asyncio.WriteTransport):
-            self.transport.abort()
 
     def handle_error(
         self,
