@@ -46,6 +46,7 @@ from ostiary.policy import Rules
 from ostiary.secret_file import private_key
 from ostiary.spool_directory import spool_directory
 from ostiary.verdicts.memory import MemoryVerdicts
+from ostiary.web.bodies import json_room
 from ostiary.web.health import Health, Load, State
 from ostiary.web.http_server import HttpServer
 from ostiary.web.listening import listen
@@ -178,7 +179,8 @@ async def serve(settings: Settings, *, observe: bool = False) -> None:
     building = parts(settings, secret=key.secret, observe=observe)
     async with building as built, AsyncExitStack() as stack:
         requests = Budget("requests", settings.limits.requests, settings.limits.wait)
-        loads = _loads(built, requests)
+        bodies = json_room()
+        loads = (*_loads(built, requests), bodies)
         health = Health(loads)
         _watch(built, requests, loads)
         api = ScannerApi(
@@ -187,6 +189,7 @@ async def serve(settings: Settings, *, observe: bool = False) -> None:
             envelope=envelope,
             headers_to_forward=settings.download.headers_to_forward,
             idle=settings.limits.idle,
+            bodies=bodies,
         )
         front = Front(api.handle, health, requests, built.metrics)
         idle = settings.limits.idle

@@ -34,7 +34,8 @@ class LimitsSettings(Section):
     """How long a request waits to be admitted before it is refused with 503."""
 
     idle: PositiveDuration = 30.0
-    """How long a client may take nothing, and how long it may need for each 64 KiB that it sends."""
+    """How long a client may take nothing, and how long it may need for each 64 KiB that it sends
+    or for a whole JSON body."""
 
 
 class RateLimitSettings(Section):
