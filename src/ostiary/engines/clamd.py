@@ -6,15 +6,17 @@ clamd's MaxQueue (100) also while it is idle, so idle ones go after some seconds
 
 Addresses are tried in order, each scan anew: one that can't be reached or cuts the connection
 sends us to the next, an answer of any kind never does. Deadlines are the caller's, by
-cancellation; a cancelled scan closes its session, though clamd finishes that scan for itself.
+cancellation. clamd finishes also a scan that was cancelled: until then it lingers in its slot,
+so that clamd never has more than `concurrency` scans of ours, whoever asks and goes away.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import ExitStack
 from typing import Final, TypeVar
 
 from ostiary.engines.clamd_address import UnreachableError, parse_address
-from ostiary.engines.clamd_pool import SessionPool
+from ostiary.engines.clamd_pool import Lingering, SessionPool
 from ostiary.engines.interface import Sample, Statement
 from ostiary.errors import ConfigError, EngineError
 from ostiary.wire.clamd import SessionCutError
@@ -27,6 +29,13 @@ CONNECT_SECONDS: Final = 5.0
 
 IDLE_SECONDS: Final = 5.0
 """How long a session is kept for the next scan; clamd itself ends it after ReadTimeout (120 s)."""
+
+LINGER_SECONDS: Final = 60.0
+"""How long a cancelled scan keeps its slot while clamd works on it; then clamd counts as hung.
+
+clamd itself gives up after MaxScanTime (120 s): a scan that takes longer than this bound, and
+only such a one, may be worked on beside `concurrency` others.
+"""
 
 VERSION_SECONDS: Final = 1.0
 """Patience for the versions of all addresses: one that is slower does not count as live."""
@@ -45,11 +54,16 @@ class ClamdEngine:
         concurrency: int = CONCURRENCY,
         connect_seconds: float = CONNECT_SECONDS,
         idle_seconds: float = IDLE_SECONDS,
+        linger_seconds: float = LINGER_SECONDS,
     ) -> None:
         if not addresses:
             raise ConfigError(f"engine {name}: at least one address of a clamd is needed")
         self.name = name
-        self._pools = [SessionPool(parse_address(text), connect_seconds, idle_seconds) for text in addresses]
+        self._lingering = Lingering(linger_seconds)
+        self._pools = [
+            SessionPool(parse_address(text), connect_seconds, idle_seconds, self._lingering)
+            for text in addresses
+        ]
         self._slots = asyncio.Semaphore(concurrency)
         self._version_slot = asyncio.Semaphore(1)  # health must not wait behind scans, nor pile up
 
@@ -57,9 +71,18 @@ class ClamdEngine:
         """Do nothing: the first scan connects."""
 
     async def inspect(self, sample: Sample) -> Statement:
-        """Have clamd scan the sample; EngineError if no address gives an answer."""
-        async with self._slots:
-            return await self._ask(lambda pool: pool.scan(sample.blob))
+        """Have clamd scan the sample; EngineError if no address gives an answer.
+
+        If a cancelled scan of the same bytes lingers, it is not asked again meanwhile, and that
+        scan's answer counts if a clamd still has the version that gave it.
+        """
+        said = await self._lingering.word(sample.blob.sha256)
+        if said is not None and said.version in await self.versions():
+            return said
+        await self._slots.acquire()
+        with ExitStack() as slot:
+            slot.callback(self._slots.release)
+            return await self._ask(lambda pool: pool.scan(sample.blob, slot))
 
     async def version(self) -> str:
         """Return clamd's reply to VERSION, such as `ClamAV 1.4.6/27000/<date of the signatures>`.
@@ -76,7 +99,8 @@ class ClamdEngine:
         return frozenset(version for task in tasks if (version := task.result()) is not None)
 
     async def close(self) -> None:
-        """Close the idle sessions; one in use is closed when its scan ends."""
+        """Close the idle and lingering sessions; one in use is closed when its scan ends or is cancelled."""
+        self._lingering.close()
         for pool in self._pools:
             pool.close()
 

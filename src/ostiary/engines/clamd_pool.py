@@ -1,13 +1,15 @@
 """The idle sessions with one clamd, and when a question may be asked a second time.
 
 The last session used is the first one taken, so that those which a quiet hour does not need grow
-old and go. A session returns here only after a whole answer; after anything else it is closed.
+old and go. A session returns here only after a whole answer; after anything else it is closed,
+but for one whose scan was given up while clamd works on it: that is lingering, and keeps its slot.
 Here, too, is decided how the bytes travel: by descriptor where clamd takes one, else as a stream.
 """
 
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
+from contextlib import ExitStack
 from typing import Final, TypeVar
 
 import structlog
@@ -25,13 +27,60 @@ log = structlog.get_logger()
 
 T = TypeVar("T")
 Question = Callable[[ClamdSession], Awaitable[T]]
+GiveUp = Callable[[ClamdSession], None]
+
+
+class Lingering:
+    """The scans of one engine that nobody waits for any more, while clamd is not done with them.
+
+    Each holds on to its slot, for at most `seconds`: clamd does not end a scan because its asker
+    hangs up, and a slot given back before would let anybody pile up work there.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._sessions: dict[ClamdSession, tuple[bytes, asyncio.Future[Statement | None]]] = {}
+        self._closed = False
+
+    def take(self, session: ClamdSession, content: bytes, slot: ExitStack) -> None:
+        """Take over a session that somebody gave up, and the slot if clamd still scans; else close it."""
+        if self._closed or not session.scanning:
+            session.close()
+            return
+        said: asyncio.Future[Statement | None] = asyncio.get_running_loop().create_future()
+        self._sessions[session] = content, said
+        slot = slot.pop_all()
+
+        def end(statement: Statement | None) -> None:
+            del self._sessions[session]
+            said.set_result(statement)
+            slot.close()
+
+        session.linger(self._seconds, end)
+
+    async def word(self, content: bytes) -> Statement | None:
+        """Return what comes of a scan of these bytes that lingers; None if none does, or nothing comes."""
+        for scanned, said in self._sessions.values():
+            if scanned == content:
+                await asyncio.wait([said])
+                return said.result()
+        return None
+
+    def close(self) -> None:
+        """End them all at once, and from now on whatever is given up."""
+        self._closed = True
+        for session in list(self._sessions):
+            session.close()
 
 
 class SessionPool:
     """Sessions with one address; an idle one is kept `idle_seconds`. How many is the caller's matter."""
 
-    def __init__(self, address: Address, connect_seconds: float, idle_seconds: float) -> None:
+    def __init__(
+        self, address: Address, connect_seconds: float, idle_seconds: float, lingering: Lingering
+    ) -> None:
         self.address = address
+        self._lingering = lingering
         self._connect_seconds = connect_seconds
         self._idle_seconds = idle_seconds
         self._idle: deque[tuple[float, ClamdSession]] = deque()  # with the loop's time of its last use
@@ -39,27 +88,33 @@ class SessionPool:
         self._closed = False
         self._stream_until = 0.0  # by the loop's clock; descriptors are passed again from then on
 
-    async def scan(self, blob: Blob) -> Statement:
+    async def scan(self, blob: Blob, slot: ExitStack) -> Statement:
         """Have the blob scanned, over a Unix socket by descriptor.
+
+        `slot` is what the scan occupies: given up while clamd works on it, it is taken out of there.
 
         A clamd under AppArmor may not be allowed the descriptor of a file outside its profile
         (Debian's knows /tmp and no /var/tmp); it then hangs up. The same bytes are streamed once,
         and if that gives an answer, all are for a while.
         """
+
+        def give_up(session: ClamdSession) -> None:
+            self._lingering.take(session, blob.sha256, slot)
+
         if not isinstance(self.address, UnixAddress) or self._loop_time() < self._stream_until:
-            return await self.ask(lambda session: session.scan(blob, by_descriptor=False))
+            return await self.ask(lambda session: session.scan(blob, by_descriptor=False), give_up)
         try:
-            return await self.ask(lambda session: session.scan(blob, by_descriptor=True))
+            return await self.ask(lambda session: session.scan(blob, by_descriptor=True), give_up)
         except SessionCutError as error:
             if error.midway:
                 raise
-        statement = await self.ask(lambda session: session.scan(blob, by_descriptor=False))
+        statement = await self.ask(lambda session: session.scan(blob, by_descriptor=False), give_up)
         self._stream_until = self._loop_time() + STREAM_SECONDS
         log.warning("clamd takes no descriptor (AppArmor?): streaming", address=str(self.address))
         return statement
 
-    async def ask(self, question: Question[T]) -> T:
-        """Ask in an idle session or a new one.
+    async def ask(self, question: Question[T], give_up: GiveUp = ClamdSession.close) -> T:
+        """Ask in an idle session or a new one, which is for `give_up` if we are cancelled meanwhile.
 
         clamd may end an idle session in the very moment that we use it: then a new one is asked,
         once. A new session that ends without an answer is clamd's trouble, and an error.
@@ -67,12 +122,12 @@ class SessionPool:
         session = self._take()
         if session is not None:
             try:
-                return await self._use(session, question)
+                return await self._use(session, question, give_up)
             except SessionCutError as error:
                 if error.midway:
                     raise
         connection = await connect(self.address, self._connect_seconds)
-        return await self._use(ClamdSession(connection), question)
+        return await self._use(ClamdSession(connection), question, give_up)
 
     def close(self) -> None:
         """Close what is idle, and from now on whatever comes back."""
@@ -82,9 +137,12 @@ class SessionPool:
         while self._idle:
             self._idle.pop()[1].close()
 
-    async def _use(self, session: ClamdSession, question: Question[T]) -> T:
+    async def _use(self, session: ClamdSession, question: Question[T], give_up: GiveUp) -> T:
         try:
             answer = await question(session)
+        except asyncio.CancelledError:
+            give_up(session)
+            raise
         except BaseException:
             session.close()
             raise

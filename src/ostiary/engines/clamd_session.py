@@ -3,20 +3,22 @@
 It reads whenever there is something to read, also while it sends or lies idle: clamd may refuse a
 stream before its end, and a session that clamd ended while it lay idle must not be asked again.
 Raw non-blocking sockets, since a transport can't pass descriptors. One task at a time uses it;
-if that task ends in any exception, the session is closed and nothing of it used again.
+if that task ends in any exception, the session is closed and nothing of it used again. A session
+whose scan was given up may linger before: open for nobody, until clamd is done with that scan.
 """
 
 import array
 import asyncio
 import os
 import socket
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing, suppress
 from typing import Final, cast
 
 from ostiary.blob import Blob
 from ostiary.engines.interface import Statement
 from ostiary.errors import EngineError
+from ostiary.model import Finding
 from ostiary.wire import clamd as wire
 
 CHUNK: Final = 1 << 18
@@ -42,6 +44,9 @@ class ClamdSession:
         self._waiter: asyncio.Future[None] | None = None
         self._version = ""
         self._version_until = 0.0  # by the loop's clock
+        self._scan_sent = False
+        self._on_end: Callable[[Statement | None], None] | None = None
+        self._linger_end: asyncio.TimerHandle | None = None
         self._loop.add_reader(self._descriptor, self._readable)
 
     @property
@@ -49,13 +54,19 @@ class ClamdSession:
         """Whether the last answer was whole, nothing came after it, and clamd is still there."""
         return self._session.reusable and self._outcome is None
 
+    @property
+    def scanning(self) -> bool:
+        """Whether clamd got all of a scan's bytes, and has neither answered nor gone."""
+        return self._scan_sent and self._outcome is None
+
     async def scan(self, blob: Blob, *, by_descriptor: bool) -> Statement:
         """Have the blob scanned; EngineError (SessionCutError) if that gives no answer."""
         if self._loop.time() >= self._version_until:
             await self.version()
         version = self._version
-        await (self._pass_descriptor(blob) if by_descriptor else self._stream(blob))
+        self._scan_sent = await (self._pass_descriptor(blob) if by_descriptor else self._stream(blob))
         answer = await self._answer()
+        self._scan_sent = False
         if isinstance(answer, wire.Version):
             raise EngineError("told its version instead of a finding")
         return Statement(answer, version)
@@ -70,10 +81,28 @@ class ClamdSession:
         self._version, self._version_until = answer.text, asked + VERSION_SECONDS
         return answer.text
 
+    def linger(self, seconds: float, on_end: Callable[[Statement | None], None]) -> None:
+        """Stay open while clamd is `scanning` for nobody, at most so long; then close, and call `on_end`.
+
+        It is called once, with what clamd found; with None if clamd ended the session, said what
+        is no answer, or was not done in time, or if somebody closed the session.
+        """
+        self._on_end = on_end
+        self._linger_end = self._loop.call_later(seconds, self.close)
+
     def close(self) -> None:
         """Close the connection, in good order if nothing is outstanding. Safe to call twice."""
         if self._connection.fileno() < 0:  # its number may be somebody else's by now
             return
+        self._disconnect()
+        if self._linger_end is not None:
+            self._linger_end.cancel()
+        if self._on_end is not None:
+            self._on_end(
+                Statement(self._outcome, self._version) if isinstance(self._outcome, Finding) else None
+            )
+
+    def _disconnect(self) -> None:
         self._loop.remove_reader(self._descriptor)
         self._loop.remove_writer(self._descriptor)
         if self.reusable:
@@ -81,28 +110,27 @@ class ClamdSession:
                 self._connection.send(wire.END)
         self._connection.close()
 
-    async def _pass_descriptor(self, blob: Blob) -> None:
+    async def _pass_descriptor(self, blob: Blob) -> bool:
         question = self._session.ask(wire.Command.FILDES)
         descriptor = blob.open_descriptor()
         try:
             rights = array.array("i", [descriptor])
-            await self._send([question], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)])
+            return await self._send([question], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)])
         finally:
             os.close(descriptor)
 
-    async def _stream(self, blob: Blob) -> None:
+    async def _stream(self, blob: Blob) -> bool:
         session = self._session
         pending = session.ask(wire.Command.INSTREAM)
         chunks = cast("AsyncGenerator[bytes, None]", blob.chunks(CHUNK))
         async with aclosing(chunks):
             async for chunk in chunks:
                 if self._outcome is not None:  # clamd refused while we waited for the disk
-                    return
+                    return False
                 if not await self._send([pending + session.chunk(len(chunk)), chunk]):
-                    return
+                    return False
                 pending = b""
-        if self._outcome is None:
-            await self._send([pending + session.end_of_stream()])
+        return self._outcome is None and await self._send([pending + session.end_of_stream()])
 
     async def _send(self, parts: Sequence[bytes], ancillary: _Ancillary = ()) -> bool:
         """Send all of it; return False if clamd does not listen to the end: its reason can be read."""
@@ -162,6 +190,8 @@ class ClamdSession:
         if self._session.over:
             self._loop.remove_reader(self._descriptor)
         self._wake()
+        if self._on_end is not None and self._outcome is not None:
+            self.close()
 
     def _take(self, data: bytes) -> None:
         try:
