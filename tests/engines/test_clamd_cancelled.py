@@ -182,7 +182,7 @@ def test_a_slot_is_taken_until_clamd_is_done(run: LoopRunner, reply: bytes) -> N
             assert fake.connections == 1
             assert not other.done()
             slow.go.set()
-            assert await other == Clean()
+            assert await asyncio.wait_for(other, PATIENCE) == Clean()
             assert fake.connections == 2  # the session that lingered is nobody's
             assert all_free(engine, 1)
 
@@ -236,7 +236,7 @@ def test_a_clamd_that_never_answers_holds_no_slot_for_ever(run: LoopRunner) -> N
     async def body(fake: FakeClamd) -> None:
         engine = ClamdEngine("clamd", [fake.address], concurrency=1, linger_seconds=0.05)
         await given_up(engine, slow)
-        assert await judge(engine, b"other") == Clean()
+        assert await asyncio.wait_for(judge(engine, b"other"), PATIENCE) == Clean()
         assert await asyncio.to_thread(slow.left.wait, PATIENCE)
         assert all_free(engine, 1)
         await engine.close()
@@ -280,7 +280,7 @@ def test_the_same_bytes_are_not_scanned_twice(run: LoopRunner) -> None:
             assert scans[0].cancelled()
             assert fake.connections == 1
             slow.go.set()
-            assert [await scan for scan in scans[1:]] == [BOMB, BOMB]
+            assert await asyncio.wait_for(asyncio.gather(*scans[1:]), PATIENCE) == [BOMB, BOMB]
             assert await judge(engine, b"slow") == Clean()  # the fake's next word: nothing is remembered
             assert all_free(engine, 1)
 
@@ -299,7 +299,7 @@ def test_the_same_bytes_are_scanned_if_nothing_came_of_it(run: LoopRunner, reply
             again = asyncio.get_running_loop().create_task(judge(engine, b"slow"))
             await settled()
             slow.go.set()
-            assert await again == Clean()
+            assert await asyncio.wait_for(again, PATIENCE) == Clean()
             assert fake.connections == 2
             assert all_free(engine, 1)
 
@@ -334,7 +334,7 @@ def test_the_answer_of_old_signatures_is_no_answer(run: LoopRunner) -> None:
             again = asyncio.get_running_loop().create_task(judge(engine, b"slow"))
             await settled()
             slow.go.set()
-            assert await again == BOMB
+            assert await asyncio.wait_for(again, PATIENCE) == BOMB
 
     slow = SlowScan()
     with FakeClamd(old, new) as fake:

@@ -112,6 +112,7 @@ def test_cut_in_a_stream(run: LoopRunner, tmp_path: Path) -> None:
     """A connection that breaks while we send is an error."""
 
     def cut(connection: Connection) -> None:
+        assert (connection.command(), connection.command()) == (b"zIDSESSION", b"zINSTREAM")
         connection.exactly(1 << 20)
 
     async def body(fake: FakeClamd) -> None:

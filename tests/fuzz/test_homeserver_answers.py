@@ -7,6 +7,7 @@ Never a part of it, never more, and never what belongs to the next answer on tha
 import asyncio
 import gzip
 import json
+import re
 import zlib
 from collections.abc import AsyncIterator, Callable
 from typing import Final
@@ -145,6 +146,9 @@ def answers(draw: st.DrawFn) -> bytes:
 SPOILT: Final = answers() | mutated(answers(), WORDS, most=3)
 
 
+_REASON: Final = re.compile(rb"\A(HTTP/1\.[01] [0-9]{3}) [^\r\n]*")
+
+
 def by_h11(data: bytes) -> bytes | None:
     """Return the decoded body that another parser finds in a 200; None for none, or a broken one."""
     peer = h11.Connection(h11.CLIENT, max_incomplete_event_size=1 << 20)
@@ -152,7 +156,8 @@ def by_h11(data: bytes) -> bytes | None:
     peer.send(h11.EndOfMessage())
     body, codings, status = b"", [], 0
     try:
-        peer.receive_data(data.lstrip(b"\r\n"))  # ours overlooks blank lines before a status line
+        # Ours overlooks blank lines before a status line, and what the reason phrase is, which nobody reads.
+        peer.receive_data(_REASON.sub(rb"\1 OK", data.lstrip(b"\r\n")))
         while not isinstance(event := peer.next_event(), h11.EndOfMessage):
             if event is h11.NEED_DATA:
                 peer.receive_data(b"")
