@@ -64,7 +64,7 @@ async def test_an_answer_too_many_is_nobodys(tmp_path: Path, behind: bytes, *, l
 
 def _idle_bytes(door: Door) -> bool:
     """Say whether something came on a connection that lies idle, or ended it."""
-    connector: Any = door.house.gateway._fetcher._source._open_session.connector  # type: ignore[attr-defined]
+    connector: Any = door.house.gateway._fetcher._source._sessions["media"].connector  # type: ignore[attr-defined]
     kept = [protocol for waiting in connector._conns.values() for protocol, _ in waiting]
     return all(protocol.should_close or not protocol.is_connected() for protocol in kept)
 

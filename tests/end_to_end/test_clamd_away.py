@@ -44,16 +44,19 @@ def refused_for_now(answer: Answer) -> bool:
 
 def test_killed_and_back_again(behind: Gateway, own_clamd: Clamd, upload: Upload, bob: User) -> None:
     """Before, without, and after clamd: right, a clear 500, and right again with nobody's help."""
-    good, bad = upload(PICTURE, "image/png"), upload(EICAR)
-    for _ in range(2):
-        assert behind.get(f"download/{good}", bob.token).body == PICTURE
+    for turn in range(2):  # with other bytes each time: what is known counts a few seconds longer
+        pictures = [png(31 + turn, side) for side in (31, 32, 33)]
+        good, unseen, later = [upload(picture, "image/png") for picture in pictures]
+        bad, worse = (upload(EICAR + b" " * (80 + 2 * turn + more)) for more in (0, 1))
+        assert behind.get(f"download/{good}", bob.token).body == pictures[0]
         assert behind.get(f"scan/{bad}", bob.token).json["clean"] is False
         own_clamd.kill()
         for route in ("download", "scan"):
-            assert refused_for_now(behind.get(f"{route}/{good}", bob.token))
-            assert refused_for_now(behind.get(f"{route}/{bad}", bob.token))
+            assert refused_for_now(behind.get(f"{route}/{unseen}", bob.token))
+            assert refused_for_now(behind.get(f"{route}/{worse}", bob.token))
         own_clamd.start()
-    assert behind.get(f"download/{good}", bob.token).body == PICTURE
+        assert behind.get(f"download/{unseen}", bob.token).body == pictures[1]
+        assert behind.get(f"download/{later}", bob.token).body == pictures[2]
 
 
 def test_a_clamd_that_hangs_meets_the_deadline(

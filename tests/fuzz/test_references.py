@@ -186,7 +186,7 @@ def check(call: Call) -> None:
             segments = reading(path)
             assert [unquote(one) for one in segments] == expected, (path, segments)
             assert [unquote(unquote(one)) for one in segments] == expected
-        assert re.fullmatch(r"[a-z0-9=&]*", query)
+        assert re.fullmatch(r"[a-z0-9_=&]*", query)
 
 
 def accepted(target: str) -> Call | None:

@@ -24,9 +24,10 @@ FILE: Final = part("file", PICTURE, '; filename="cat.png"\r\nContent-Type: image
 _SERVER: Final = r"(?:[0-9A-Za-z-]+(?:\.[0-9A-Za-z-]+)*|%5B[0-9A-Fa-f:.]{2,45}%5D)(?::[0-9]{1,5})?"
 _UPSTREAM: Final = re.compile(
     rf"/_matrix/(?:client/v1/media|media/v3|media/r0)/"
-    rf"(?:download/{_SERVER}/[0-9A-Za-z_-]{{1,255}}"
+    rf"(?:download/{_SERVER}/[0-9A-Za-z_-]{{1,255}}\?"
     rf"|thumbnail/{_SERVER}/[0-9A-Za-z_-]{{1,255}}"
-    rf"\?width=[1-9][0-9]{{0,4}}&height=[1-9][0-9]{{0,4}}(?:&method=(?:crop|scale))?(?:&animated=(?:true|false))?)"
+    rf"\?width=[1-9][0-9]{{0,4}}&height=[1-9][0-9]{{0,4}}(?:&method=(?:crop|scale))?(?:&animated=(?:true|false))?&)"
+    rf"timeout_ms=5000"
 )
 """All that may ever be asked of a homeserver because of what a client wrote."""
 
