@@ -17,7 +17,7 @@ from ostiary import policy
 from ostiary.access import Access
 from ostiary.blob import MEMORY_LIMIT, Blob, BlobWriter
 from ostiary.blocking import run_blocking
-from ostiary.budget import Budget, Room, Spool
+from ostiary.budget import Room, Spool
 from ostiary.fetching import Fetcher, Media
 from ostiary.inflight import Flights
 from ostiary.judging import Judge
@@ -167,11 +167,6 @@ class Gateway:
     def max_size(self) -> int:
         """Bytes that one media may have."""
         return self._judge.bounds.max_size
-
-    @property
-    def memory(self) -> Budget:
-        """The budget for bytes in memory."""
-        return self._spool.memory
 
     @property
     def pressed(self) -> bool:

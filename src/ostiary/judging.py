@@ -28,6 +28,12 @@ log = structlog.get_logger()
 HELD: Final = 60.0
 """Seconds that a timeout is held against the bytes: one archive bomb can't eat the engines."""
 
+TRIES: Final = 2
+"""Inspections of bytes whose engines get new signatures meanwhile; what is overtaken again is no verdict."""
+
+_OVERTAKEN: Final = Report(
+    "gateway", Unscannable(Cause.ERROR, "signatures changed while it was inspected"), lasting=False
+)
 _NO_TYPE: Final = Report("file type", Unscannable(Cause.TIMEOUT, "its type was not found out in time"))
 
 
@@ -93,10 +99,11 @@ class Judge:
         known = await self.known(index)
         if known is not None:
             return known, True
-        evidence, inspected = await self._once.result(index, lambda: self._inspected(index, blob))
-        if not await self._memory.live.count(evidence):  # signatures changed while it was inspected
+        for _ in range(TRIES):
             evidence, inspected = await self._once.result(index, lambda: self._inspected(index, blob))
-        return evidence, not inspected
+            if await self._memory.live.count(evidence):
+                return evidence, not inspected
+        return Evidence((_OVERTAKEN,), UNKNOWN, self._memory.clock()), False
 
     async def known(self, index: bytes) -> Evidence | None:
         """Return what is remembered under an index and still counts."""

@@ -2,12 +2,17 @@
 
 import asyncio
 import os
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from ostiary.background import Background
 from ostiary.blob import Blob
+from ostiary.currency import LiveVersions
 from ostiary.engines.interface import Sample
 from ostiary.errors import OverloadedError
 from ostiary.matrix.homeserver import Homeserver
@@ -36,6 +41,35 @@ async def test_signatures_that_change_during_a_scan(tmp_path: Path) -> None:
     with House(tmp_path, serving(PICTURE), [engine], verdicts=100) as house:
         verdict, _ = await house.ask()
     assert (verdict.result, len(engine.seen)) == (Result.INFECTED, 2)
+
+
+async def test_signatures_that_change_during_every_scan(tmp_path: Path) -> None:
+    """What is overtaken again and again is an error, kept for nobody, and never clean."""
+    engine = ScriptedEngine()
+
+    async def overtaken(_: Sample) -> object:
+        await asyncio.sleep(0)
+        engine.release = str(len(engine.seen) + 1)
+        return Clean()
+
+    engine._script = overtaken
+    live = LiveVersions([engine], Background())
+    with House(tmp_path, serving(PICTURE), [engine], verdicts=100) as house:
+        house.judge._memory = replace(house.judge._memory, live=live)
+        live._live = engine_now(engine)  # type: ignore[method-assign]  # asked anew each time
+        for turn in (1, 2):
+            verdict, _ = await house.ask()
+            assert (verdict.result, verdict.release) == (Result.ERROR, False)
+            assert len(engine.seen) == 2 * turn
+
+
+def engine_now(engine: ScriptedEngine) -> Callable[[], Coroutine[Any, Any, dict[str, frozenset[str]]]]:
+    """Return what tells the engine's version of this moment."""
+
+    async def live() -> dict[str, frozenset[str]]:
+        return {engine.name: await engine.versions()}
+
+    return live
 
 
 def test_what_an_engine_was_lent_can_not_be_changed() -> None:
