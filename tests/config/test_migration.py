@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from ostiary.config import legacy
 from ostiary.config.draft import MAX_UNKNOWN, Change
 from ostiary.config.load import load, read_layer
-from ostiary.config.migration import Choices, Migration, migrate
+from ostiary.config.migration import Migration, migrate
 from ostiary.config.settings import Settings, inert, known_keys
+from ostiary.config.translation import Choices
 from ostiary.errors import ConfigError
 from tests.config.conftest import Loading
 from tests.config.test_load import HIDING_PLACES, SECRET

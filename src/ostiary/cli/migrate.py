@@ -17,7 +17,8 @@ from rich.console import Console
 
 from ostiary.config.draft import Change, Note
 from ostiary.config.load import read_layer, shown_file
-from ostiary.config.migration import Choices, Migration, migrate
+from ostiary.config.migration import Migration, migrate
+from ostiary.config.translation import Choices
 from ostiary.errors import ConfigError
 from ostiary.matrix.envelope import Envelope
 from ostiary.new_file import write_new
