@@ -17,7 +17,7 @@ from tests.attacks.house import PLACE, UNKNOWN, fetched, give, raw_get, remember
 from tests.flow.fakes import House, ScriptedEngine, StubHomeserver, serving, taken, until
 from tests.flow.samples import PICTURE
 from tests.matrix.fake_homeserver import endless, error, media, silent_after
-from tests.web.door import API, HOST, WHOAMI
+from tests.web.door import API, HOST, WHOAMI, Door
 
 MIB = 1 << 20
 
@@ -77,15 +77,20 @@ async def _read(house: House, number: int) -> None:
         await taken(outcome)
 
 
+async def announced(door: Door, held: AsyncExitStack) -> asyncio.StreamWriter:
+    """Open a connection and announce a large JSON body on it."""
+    _, writer = await held.enter_async_context(door.connection())
+    head = f"POST {API}/scan_encrypted HTTP/1.1\r\nHost: x\r\nContent-Length: {MIB}\r\n\r\n"
+    writer.write(head.encode())
+    return writer
+
+
 async def test_bodies_that_are_announced_take_no_room(tmp_path: Path) -> None:
     """Lengths that nobody fills, without a token, leave `limits.memory` to those who ask for media."""
     async with remembering(tmp_path, wait=0.1) as door, AsyncExitStack() as others:
         give(door.homeserver, media(PICTURE))
         for _ in range(40):
-            _, writer = await others.enter_async_context(door.connection())
-            writer.write(
-                f"POST {API}/scan_encrypted HTTP/1.1\r\nHost: x\r\nContent-Length: {MIB}\r\n\r\n".encode()
-            )
+            await announced(door, others)
         await until(lambda: door.requests.used == 40)
         assert door.house.held == (0, 0)
         assert (await door.ask(f"download/{PLACE}")).body == PICTURE
@@ -96,10 +101,7 @@ async def test_bodies_that_came_take_no_room_from_media(tmp_path: Path) -> None:
     async with remembering(tmp_path, wait=0.1) as door, AsyncExitStack() as others:
         give(door.homeserver, media(PICTURE))
         for _ in range(40):
-            _, writer = await others.enter_async_context(door.connection())
-            writer.write(
-                f"POST {API}/scan_encrypted HTTP/1.1\r\nHost: x\r\nContent-Length: {MIB}\r\n\r\n".encode()
-            )
+            writer = await announced(door, others)
             writer.write(bytes(MIB // 2))
             await writer.drain()
         await until(lambda: door.requests.used <= 16)  # the others had to wait, and were sent away

@@ -14,7 +14,7 @@ from ostiary.config.section import Section
 from ostiary.config.settings import Settings
 from tests.config.conftest import Complaining, Loading
 
-WHOLE = {"settings", "load", "schema", "reference", "draft", "migration"}
+WHOLE = {"settings", "translation", "load", "schema", "reference", "draft", "migration"}
 
 
 def value_of(settings: Settings, key: str) -> Any:  # noqa: ANN401  (any key)
