@@ -32,20 +32,35 @@ class LiveVersions:
 
     async def count(self, evidence: Evidence) -> bool:
         """Say whether the engines that made the evidence would say the same today."""
-        live = await self._live()
-        return all(
-            report.version in live.get(report.engine, ()) for report in evidence.reports if _speaks(report)
-        )
+        return _made_by(evidence, await self._live())
+
+    async def count_still(self, evidence: Evidence) -> bool:
+        """Say the same of evidence made just now: an engine may be newer than the answer at hand.
+
+        An engine that was away, or changed, a moment ago is asked anew before its word is doubted.
+        """
+        now = asyncio.get_running_loop().time()
+        if await self.count(evidence):
+            return True
+        if self._asked < now and self._refresh is not None:
+            await asyncio.wait([self._refresh])  # asked before, perhaps, and then it tells nothing new
+        if self._asked < now:
+            await asyncio.wait([self._refreshed()])
+        return _made_by(evidence, self._versions)
 
     async def _live(self) -> dict[str, frozenset[str]]:
         age = asyncio.get_running_loop().time() - self._asked
-        if age <= FRESH:
-            return self._versions
+        if age > FRESH:
+            refresh = self._refreshed()
+            if age > OLDEST:
+                await asyncio.wait([refresh])
+        return self._versions
+
+    def _refreshed(self) -> asyncio.Task[None]:
+        """Return what is asking the engines: only one does at a time."""
         if self._refresh is None or self._refresh.done():
             self._refresh = self._background.start(self._ask())
-        if age > OLDEST:
-            await asyncio.wait([self._refresh])
-        return self._versions
+        return self._refresh
 
     async def _ask(self) -> None:
         asked = asyncio.get_running_loop().time()
@@ -57,6 +72,11 @@ class LiveVersions:
             self._asked = asked
         finally:
             self._versions = live  # none where an engine broke its promise never to raise
+
+
+def _made_by(evidence: Evidence, live: dict[str, frozenset[str]]) -> bool:
+    speaking = [report for report in evidence.reports if _speaks(report)]
+    return all(report.version in live.get(report.engine, ()) for report in speaking)
 
 
 def _speaks(report: Report) -> bool:

@@ -101,7 +101,7 @@ class Judge:
             return known, True
         for _ in range(TRIES):
             evidence, inspected = await self._once.result(index, lambda: self._inspected(index, blob))
-            if await self._memory.live.count(evidence):
+            if await self._memory.live.count_still(evidence):
                 return evidence, not inspected
         return Evidence((_OVERTAKEN,), UNKNOWN, self._memory.clock()), False
 

@@ -114,6 +114,40 @@ async def test_nobody_waits_but_the_first(monkeypatch: pytest.MonkeyPatch) -> No
     assert engine.asked == 2
 
 
+async def test_a_new_word_is_doubted_by_a_new_answer_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An engine back a moment ago counts at once: what was known of it before tells nothing."""
+    times, engine = Times(monkeypatch), Versions()
+    versions = live(engine)
+    engine.live.clear()
+    assert not await versions.count(evidence(("scripted", "2")))
+    times.now += 0.1
+    engine.live = {"2"}
+    assert not await versions.count(evidence(("scripted", "2")))
+    assert await versions.count_still(evidence(("scripted", "2")))
+    assert engine.asked == 2
+    assert await versions.count_still(evidence(("scripted", "2")))
+    assert engine.asked == 2
+
+
+async def test_an_answer_asked_for_before_does_not_count_as_new(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is under way when the word is doubted may have been read before: it is asked once more."""
+    times, engine = Times(monkeypatch), Versions()
+    versions = live(engine)
+    assert await versions.count(evidence(("scripted", "1")))
+    engine.gate.clear()
+    times.now += FRESH + 0.1
+    assert await versions.count(evidence(("scripted", "1")))
+    await settled()
+    times.now += 0.1
+    async with asyncio.TaskGroup() as group:
+        doubted = group.create_task(versions.count_still(evidence(("scripted", "2"))))
+        await settled()
+        assert engine.asked == 2
+        engine.gate.set()
+    assert not doubted.result()
+    assert engine.asked == 3
+
+
 async def test_nobody_goes_by_an_answer_that_is_too_old(monkeypatch: pytest.MonkeyPatch) -> None:
     """After five seconds everybody waits for a new answer: changed signatures count by then."""
     times, engine = Times(monkeypatch), Versions()
