@@ -19,16 +19,14 @@ from ostiary import __version__
 from ostiary.access import Access
 from ostiary.background import Background
 from ostiary.budget import Budget, Spool
-from ostiary.config.engines import ClamdSettings, EngineSettings, ScriptSettings, YaraSettings
+from ostiary.config.engines import EngineSettings
 from ostiary.config.settings import Settings, effective_engines, inert, shared_by
 from ostiary.core_dumps import forbid_core_dumps
 from ostiary.currency import LiveVersions
 from ostiary.digests import Digests
-from ostiary.engines.clamd import ClamdEngine
 from ostiary.engines.filetype import TypeDetector, library_version
-from ostiary.engines.interface import Engine
+from ostiary.engines.registry import Circumstances, engine_of
 from ostiary.engines.script import ScriptEngine
-from ostiary.engines.yara import YaraEngine
 from ostiary.errors import ConfigError
 from ostiary.fetching import Bounds as FetchBounds
 from ostiary.fetching import Fetcher
@@ -244,28 +242,18 @@ def rules(settings: Settings, *, observe: bool = False) -> Rules:
 
 
 def _station(chosen: EngineSettings, settings: Settings) -> Station:
-    return Station(engine_of(chosen, settings), chosen.required, chosen.shadow, chosen.timeout)
+    return Station(engine_of(chosen, circumstances(settings)), chosen.required, chosen.shadow, chosen.timeout)
 
 
-def engine_of(chosen: EngineSettings, settings: Settings) -> Engine:
-    """Return the engine, not yet started."""
-    name = chosen.name or chosen.type
-    match chosen:
-        case ClamdSettings():
-            return ClamdEngine(name, chosen.address, concurrency=chosen.concurrency)
-        case YaraSettings():
-            threads = chosen.concurrency or os.cpu_count() or 1
-            return YaraEngine(name, chosen.rules, concurrency=threads, timeout=chosen.timeout)
-        case ScriptSettings():
-            return ScriptEngine(
-                name,
-                chosen.path,
-                temp_directory=settings.scan.temp_directory,
-                error_exit_codes=settings.scan.error_exit_codes,
-                fleeting_exit_codes=frozenset(settings.result_cache.exit_codes_to_ignore),
-                concurrency=chosen.concurrency,
-                removal_command=settings.scan.removal_command,
-            )
+def circumstances(settings: Settings) -> Circumstances:
+    """Return what engines are told beside their own section."""
+    return Circumstances(
+        temp_directory=settings.scan.temp_directory,
+        removal_command=settings.scan.removal_command,
+        error_exit_codes=settings.scan.error_exit_codes,
+        fleeting_exit_codes=frozenset(settings.result_cache.exit_codes_to_ignore),
+        proof_interval=settings.proof.interval,
+    )
 
 
 def homeserver_of(settings: Settings) -> Homeserver:

@@ -31,11 +31,15 @@ class Background:
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("bug in the background", exc_info=error)
 
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
+    async def end(self) -> None:
+        """Cancel what still runs, and wait until it has ended."""
         while self._tasks:
             for task in self._tasks:
                 task.cancel()
             await asyncio.wait(self._tasks)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.end()

@@ -40,8 +40,8 @@ def _report(station: Station, said: Statement | Unscannable) -> Report:
     """Weigh what was said; what an engine did not say has no version, and will be asked again."""
     name, required, shadow = station.engine.name, station.required, station.shadow
     if isinstance(said, Statement):
-        return Report(name, said.finding, required, shadow, said.version, said.lasting)
-    return Report(name, said, required, shadow, lasting=False)
+        return Report(name, said.finding, required, shadow, said.version, said.keep)
+    return Report(name, said, required, shadow, keep=0)
 
 
 async def _ask(station: Station, sample: Sample, seconds: float) -> Statement | Unscannable:

@@ -32,7 +32,7 @@ TRIES: Final = 2
 """Inspections of bytes whose engines get new signatures meanwhile; what is overtaken again is no verdict."""
 
 _OVERTAKEN: Final = Report(
-    "gateway", Unscannable(Cause.ERROR, "signatures changed while it was inspected"), lasting=False
+    "gateway", Unscannable(Cause.ERROR, "signatures changed while it was inspected"), keep=0
 )
 _NO_TYPE: Final = Report("file type", Unscannable(Cause.TIMEOUT, "its type was not found out in time"))
 
@@ -160,9 +160,8 @@ def worth_keeping(reports: Sequence[Report], ttl: float) -> float:
     """
     counting = [report for report in reports if not report.shadow]
     spoken = [report for report in counting if _trouble(report) is None]
-    if any(not report.lasting for report in spoken):
-        return 0.0
-    if len(spoken) == len(counting):
+    ttl = min([ttl, *(report.keep for report in spoken)])
+    if ttl <= 0 or len(spoken) == len(counting):
         return ttl
     timed_out = any(_trouble(report) is Cause.TIMEOUT for report in counting)
     dispensable = spoken and not any(report.required for report in counting if _trouble(report))

@@ -6,6 +6,7 @@ every `repr`, so that a value can be logged or shown in a traceback without givi
 
 from dataclasses import dataclass, field
 from enum import StrEnum
+from math import inf
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +151,7 @@ class Report:
     """One engine's finding, with the weight the operator gave that engine.
 
     `version` is what of the engine made it, "" where the engine did not get to say anything.
-    `lasting` is False where the finding holds for this one time.
+    `keep` is for how many seconds it may be remembered at most; 0: it holds for this one time.
     """
 
     engine: str
@@ -158,7 +159,7 @@ class Report:
     required: bool = True
     shadow: bool = False
     version: str = ""
-    lasting: bool = True
+    keep: float = inf
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,12 +167,14 @@ class Evidence:
     """What an inspection brought to light about some bytes; policy turns it into verdicts.
 
     It holds nothing that a request declares. `made` is when the inspection began, in seconds of the
-    clock that the stores of verdicts go by.
+    clock that the stores of verdicts go by. `embedded` are the types of what else lies in the same
+    bytes, such as a zip behind an image.
     """
 
     reports: tuple[Report, ...]
     detected_type: str
     made: float
+    embedded: tuple[str, ...] = ()
 
 
 class Result(StrEnum):

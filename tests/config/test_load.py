@@ -15,7 +15,7 @@ from ostiary.config.settings import Settings, effective_engines, inert, known_ke
 from ostiary.errors import ConfigError
 from tests.config.conftest import Complaining, Loading
 
-CONTRACT_ADDITIONS = {"name", "concurrency"}
+CONTRACT_ADDITIONS = {"name", "concurrency", "config_file"}
 """Keys of engines that are ours; the contract's example does not have them."""
 
 
@@ -148,7 +148,9 @@ def test_numbers_are_accepted_for_durations_and_sizes(load_text: Loading) -> Non
 def test_the_contracts_example_loads(fixtures: Path) -> None:
     """A file written for the whole contract loads, and what has no effect yet is named."""
     settings = load(fixtures / "contract.yaml", {})
-    assert [engine.name for engine in effective_engines(settings)] == ["clamd", "yara", "script", "script-2"]
+    assert [engine.name for engine in effective_engines(settings)] == [
+        *("clamd", "icap", "yara", "script", "hashlist", "perceptual", "hma", "script-2"),
+    ]
     lines = inert(settings)
     assert "media_api.enabled is not in this release and has no effect yet" in lines
     assert not any(

@@ -3,8 +3,9 @@
 import json
 import re
 
+from ostiary.config.engines import ENGINES
 from ostiary.config.schema import json_schema
-from ostiary.config.settings import ENGINES, Settings
+from ostiary.config.settings import Settings
 
 
 def test_the_dialect_and_the_sections() -> None:

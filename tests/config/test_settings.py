@@ -114,7 +114,12 @@ def test_what_is_in_force() -> None:
             for key in ("base_homeserver_url", "proxy", "additional_headers", "headers_to_forward")
         ),
         *(f"download.{key}" for key in ("timeout", "max_concurrent", "allow_direct")),
-        *(f"result_cache.{key}" for key in ("ttl", "max_size", "max_file_size", "exit_codes_to_ignore")),
+        *(
+            f"result_cache.{key}"
+            for key in ("ttl", "max_size", "max_file_size", "exit_codes_to_ignore", "grace")
+        ),
+        *(f"proof.{key}" for key in ("interval", "failures", "max_signature_age", "gates_readiness")),
+        "control.socket",
         *(f"library.{key}" for key in ("memory", "revalidate")),
         *(f"access.{key}" for key in ("check", "ttl")),
         *(f"crypto.{key}" for key in ("request_secret_path", "pickle_path", "pickle_key", "pickle_key_path")),

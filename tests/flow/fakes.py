@@ -18,7 +18,7 @@ from ostiary.budget import Budget, Spool
 from ostiary.currency import LiveVersions
 from ostiary.digests import Digests
 from ostiary.engines.filetype import TypeDetector
-from ostiary.engines.interface import Sample, Statement
+from ostiary.engines.interface import Sample, Specimens, Statement
 from ostiary.errors import HomeserverRefusalError
 from ostiary.fetching import Bounds as FetchBounds
 from ostiary.fetching import Fetcher
@@ -54,6 +54,8 @@ class ScriptedEngine:
         self.cancelled = 0
         self._script = script
         self.release = "1"
+        self.known: Specimens | None = None
+        self.signed: float | None = None
 
     async def start(self) -> None:
         """Do nothing."""
@@ -81,6 +83,15 @@ class ScriptedEngine:
     async def versions(self) -> frozenset[str]:
         """Return that version alone."""
         return frozenset({self.release})
+
+    @property
+    def specimens(self) -> Specimens | None:
+        """What proves that it works: nothing, unless a test says so."""
+        return self.known
+
+    async def signed_at(self) -> float | None:
+        """Return what the test says."""
+        return self.signed
 
     async def close(self) -> None:
         """Do nothing."""

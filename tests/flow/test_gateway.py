@@ -93,6 +93,9 @@ async def test_engines_see_bytes_and_our_type_only(tmp_path: Path) -> None:
     assert {name: getattr(sample, name) for name in sample.__slots__} == {
         "blob": sample.blob,
         "detected_type": "image/png",
+        "embedded": (),
+        "upload": False,
+        "again": False,
     }
     assert "secret" not in repr(sample)
 

@@ -44,7 +44,7 @@ def said(what: Finding, **details: Any) -> Report:  # noqa: ANN401  (fields of a
 
 def silent(cause: Cause, **details: Any) -> Report:  # noqa: ANN401  (likewise)
     """Return what stands for an engine that did not get to say anything."""
-    return Report("b", Unscannable(cause, ""), lasting=False, **details)
+    return Report("b", Unscannable(cause, ""), keep=0, **details)
 
 
 @pytest.mark.parametrize(
@@ -90,10 +90,10 @@ def test_nobodys_word_is_not_kept(cause: Cause) -> None:
 def test_a_fleeting_word_is_not_kept(other: Sequence[Report]) -> None:
     """What the operator wants to be asked each time (`exit_codes_to_ignore`) is."""
     for word in (CLEAN, BAD, Unscannable(Cause.LIMIT, "")):
-        assert worth_keeping([said(word, lasting=False), *other], TTL) == 0
+        assert worth_keeping([said(word, keep=0), *other], TTL) == 0
 
 
-@pytest.mark.parametrize("shadow", [silent(Cause.ERROR, shadow=True), said(BAD, shadow=True, lasting=False)])
+@pytest.mark.parametrize("shadow", [silent(Cause.ERROR, shadow=True), said(BAD, shadow=True, keep=0)])
 def test_shadows_decide_nothing_here_either(shadow: Report) -> None:
     """An engine in shadow mode neither shortens nor prevents what the others' word is worth."""
     assert worth_keeping([said(CLEAN), shadow], TTL) == TTL

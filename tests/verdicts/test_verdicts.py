@@ -68,7 +68,7 @@ async def test_evidence_comes_back_as_it_went(stored: Stored, finding: Finding) 
     """Every finding and every detail of a report, equal and of the same types."""
     reports = (
         Report("clamd", finding, version="ClamAV 1/2/\u00fc"),
-        Report("yara", Clean(), required=False, shadow=True, version="", lasting=False),
+        Report("yara", Clean(), required=False, shadow=True, version="", keep=0),
     )
     put = evidence(*reports)
     await stored.store.put(INDEX, put, 60)

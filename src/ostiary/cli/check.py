@@ -20,22 +20,21 @@ from typing import Final
 
 from rich.console import Console
 
-from ostiary.app import engine_of, homeserver_of
+from ostiary.app import circumstances, homeserver_of
 from ostiary.blob import Blob
 from ostiary.config.crypto import CryptoSettings
 from ostiary.config.engines import ClamdSettings, EngineSettings, ScriptSettings, YaraSettings
 from ostiary.config.settings import Settings, effective_engines, inert, shared_by
 from ostiary.engines.interface import Engine, Sample
+from ostiary.engines.registry import engine_of
 from ostiary.engines.script_removal import installed, removal_words
+from ostiary.engines.specimens import EICAR
 from ostiary.errors import ConfigError, OstiaryError
 from ostiary.inspection import Station, inspect
 from ostiary.matrix.envelope import Envelope
 from ostiary.model import Clean, Infected, Unscannable
 from ostiary.secret_file import LOCKED_OUT, REMOUNT, PrivateKey, read_private_key, readable_by_others
 from ostiary.spool_directory import spool_directory, takes_memory
-
-EICAR: Final = b"X5O!P%@AP[4\\PZX54(P^)7CC)7}$" + b"EICAR-STANDARD-ANTIVIRUS-TEST-FILE!$H+H*"
-"""The test file that every antivirus finds, in two halves so that none finds this source."""
 
 _MANY: Final = 10_100  # members of the archive that must not pass
 
@@ -146,7 +145,7 @@ def _direct_mode() -> Finding:
 async def _engines(settings: Settings) -> AsyncIterator[Finding]:
     chosen = effective_engines(settings)
     for engine_settings in chosen:
-        engine = engine_of(engine_settings, settings)
+        engine = engine_of(engine_settings, circumstances(settings))
         what = f"engine {engine.name}"
         try:
             await engine.start()

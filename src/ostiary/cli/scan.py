@@ -47,7 +47,7 @@ async def scan_targets(settings: Settings, options: ScanOptions, environ: Mappin
             for unread in found:
                 if isinstance(unread, Scanned):
                     printer.show(unread)
-            turns = [engine.concurrency for engine in effective_engines(settings)]
+            turns = [getattr(engine, "concurrency", None) for engine in effective_engines(settings)]
             at_once = min([AT_ONCE, *(turn or os.cpu_count() or 1 for turn in turns)])
             await _scan_all(_Scanner(built, token), targets, printer.show, at_once)
         return printer.exit_code

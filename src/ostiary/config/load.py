@@ -12,11 +12,12 @@ from typing import Final, get_args
 from pydantic import ValidationError
 
 from ostiary.config.document import Value, parse
+from ostiary.config.engines import ENGINES
 from ostiary.config.environment import read_environment
 from ostiary.config.layers import Layer, Place, Problem, over, with_one_download
 from ostiary.config.problems import MAX_PROBLEMS, problems_of
 from ostiary.config.section import Section
-from ostiary.config.settings import ENGINES, Settings, known_keys
+from ostiary.config.settings import Settings, known_keys
 from ostiary.config.values import format_size
 from ostiary.errors import ConfigError
 

@@ -11,9 +11,10 @@ from typing import Annotated, Any, Final, Literal, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
-from ostiary.config.engines import CommonSettings
+from ostiary.config.engines import ENGINES
+from ostiary.config.engines.common import CommonSettings
 from ostiary.config.section import Kind, NotYet, Section
-from ostiary.config.settings import ENGINES, Settings, not_yet
+from ostiary.config.settings import Settings, not_yet
 from ostiary.config.values import format_duration, format_size
 
 BEGIN: Final = "<!-- The tables below are generated: python -m ostiary.config.reference FILE -->"

@@ -11,13 +11,7 @@ from pydantic import Field, model_validator
 
 from ostiary.config.crypto import CryptoSettings
 from ostiary.config.download import DownloadSettings, ineffective
-from ostiary.config.engines import (
-    ClamdSettings,
-    CommonSettings,
-    EngineSettings,
-    ScriptSettings,
-    YaraSettings,
-)
+from ostiary.config.engines import ENGINES, EngineSettings, ScriptSettings, YaraSettings
 from ostiary.config.limits import LimitsSettings, RateLimitSettings
 from ostiary.config.operations import (
     AlertsSettings,
@@ -35,13 +29,6 @@ from ostiary.config.stores import AccessSettings, LedgerSettings, LibrarySetting
 from ostiary.config.values import format_size
 from ostiary.config.web import WebSettings
 
-ENGINES: Final[dict[str, type[CommonSettings]]] = {
-    "clamd": ClamdSettings,
-    "yara": YaraSettings,
-    "script": ScriptSettings,
-}
-"""The section of each engine type."""
-
 _COPIES: Final = 3  # a file, its decrypted copy, and the copy that a script reads
 
 
@@ -56,7 +43,7 @@ class Settings(Section):
     engines: tuple[EngineSettings, ...] = ()
     """Who looks at the bytes: all must call a file clean. Without it the program of `scan.script`
     decides alone, and without that the built-in YARA rules."""
-    proof: Annotated[ProofSettings, NotYet()] = Field(default_factory=ProofSettings)
+    proof: ProofSettings = Field(default_factory=ProofSettings)
     result_cache: ResultCacheSettings = Field(default_factory=ResultCacheSettings)
     library: LibrarySettings = Field(default_factory=LibrarySettings)
     access: AccessSettings = Field(default_factory=AccessSettings)
@@ -68,7 +55,7 @@ class Settings(Section):
     alerts: Annotated[AlertsSettings, NotYet()] = Field(default_factory=AlertsSettings)
     ledger: Annotated[LedgerSettings, NotYet()] = Field(default_factory=LedgerSettings)
     sweep: Annotated[SweepSettings, NotYet()] = Field(default_factory=SweepSettings)
-    control: Annotated[ControlSettings, NotYet()] = Field(default_factory=ControlSettings)
+    control: ControlSettings = Field(default_factory=ControlSettings)
     module: Annotated[ModuleSettings, NotYet()] = Field(default_factory=ModuleSettings)
     tracing: Annotated[TracingSettings, NotYet()] = Field(default_factory=TracingSettings)
     metrics: MetricsSettings = Field(default_factory=MetricsSettings)

@@ -34,7 +34,7 @@ class ResultCacheSettings(Section):
     exit_codes_to_ignore: tuple[ExitCode, ...] = ()
     """Exit codes of a script whose result is not kept."""
 
-    grace: Annotated[Duration, NotYet(quiet=True)] = 0.0
+    grace: Duration = 0.0
     """How long an old clean verdict may serve after new signatures, while one rescan runs."""
 
 

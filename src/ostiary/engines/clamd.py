@@ -17,7 +17,8 @@ from typing import Final, TypeVar
 
 from ostiary.engines.clamd_address import UnreachableError, parse_address
 from ostiary.engines.clamd_pool import Lingering, SessionPool
-from ostiary.engines.interface import Sample, Statement
+from ostiary.engines.interface import Sample, Specimens, Statement
+from ostiary.engines.specimens import EICAR, harmless
 from ostiary.errors import ConfigError, EngineError
 from ostiary.wire.clamd import SessionCutError
 
@@ -97,6 +98,15 @@ class ClamdEngine:
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(_version_at(pool)) for pool in self._pools]
         return frozenset(version for task in tasks if (version := task.result()) is not None)
+
+    @property
+    def specimens(self) -> Specimens:
+        """EICAR, which every signature database of ClamAV knows."""
+        return Specimens(EICAR, harmless, unpacks=True)
+
+    async def signed_at(self) -> float | None:
+        """Return None: not read yet."""
+        return None
 
     async def close(self) -> None:
         """Close the idle and lingering sessions; one in use is closed when its scan ends or is cancelled."""

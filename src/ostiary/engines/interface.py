@@ -9,7 +9,9 @@ deadline, into an Unscannable finding. Cancelling `inspect` must leave nothing b
 process, no file, no half-used connection in a pool.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from math import inf
 from typing import Protocol
 
 from ostiary.blob import Blob
@@ -21,10 +23,29 @@ class Sample:
     """What an engine may know: the bytes, and the type that we detected (a MIME type).
 
     The blob belongs to the caller, stays open for the whole of `inspect`, and is never written.
+    `embedded` are the types of what else lies in the same bytes. `upload`: the bytes are on their
+    way in. `again`: they were inspected before, under other signatures, and let first scans go first.
     """
 
     blob: Blob
     detected_type: str
+    embedded: tuple[str, ...] = ()
+    upload: bool = False
+    again: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Specimens:
+    """What an engine must find and what it must pass, so that its word counts.
+
+    `good` makes bytes that never were before: an answer kept in some cache proves nothing.
+    `unpacks`: the engine is believed to look into archives, and to look at large files to their
+    end; both are put to the proof now and then.
+    """
+
+    bad: bytes
+    good: Callable[[], bytes]
+    unpacks: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,12 +53,13 @@ class Statement:
     """What an engine says of a sample.
 
     `version` was read before the scan, in the same session with the engine: what it found is at
-    least as new. `lasting` is False where the operator wants it asked again each time.
+    least as new. `keep` is for how many seconds the statement counts at most: fewer than for ever
+    where nothing would show that the signatures changed, 0 where the operator wants it asked each time.
     """
 
     finding: Finding
     version: str
-    lasting: bool = True
+    keep: float = inf
 
 
 class Engine(Protocol):
@@ -62,6 +84,18 @@ class Engine(Protocol):
 
     async def versions(self) -> frozenset[str]:
         """Return what decides now at each address that answers; none where none does. Never raises."""
+        ...
+
+    @property
+    def specimens(self) -> Specimens | None:
+        """What proves that it works; None where we know nothing that it must find."""
+        ...
+
+    async def signed_at(self) -> float | None:
+        """Return when its signatures were made (seconds since 1970), the oldest of all live addresses.
+
+        None where nothing tells. Never raises.
+        """
         ...
 
     async def close(self) -> None:

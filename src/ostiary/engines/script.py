@@ -15,6 +15,7 @@ import tempfile
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from math import inf
 from pathlib import Path
 from typing import Final
 
@@ -88,7 +89,7 @@ class ScriptEngine:
         if code in self._error_exit_codes:
             raise EngineError(f"{self._script} exited with {code}: it could not scan the file")
         finding = Clean() if code == 0 else Infected(f"exit code {code}")
-        return Statement(finding, version, lasting=code not in self._fleeting_exit_codes)
+        return Statement(finding, version, keep=0 if code in self._fleeting_exit_codes else inf)
 
     async def version(self) -> str:
         """Return the script's path and when it was last changed (nanoseconds), in any way that shows."""
@@ -104,6 +105,15 @@ class ScriptEngine:
             return frozenset({await self.version()})
         except EngineError:
             return frozenset()
+
+    @property
+    def specimens(self) -> None:
+        """What must be found, only its author knows."""
+        return
+
+    async def signed_at(self) -> float | None:
+        """Return None: a script does not tell."""
+        return None
 
     async def close(self) -> None:
         """Remove the folder."""

@@ -19,7 +19,7 @@ import structlog
 
 from ostiary.blob import Blob
 from ostiary.blocking import run_blocking
-from ostiary.engines.interface import Sample, Statement
+from ostiary.engines.interface import Sample, Specimens, Statement
 from ostiary.engines.yara_job import Job
 from ostiary.engines.yara_process import CompiledRules, Process, compile_sources
 from ostiary.engines.yara_sources import BUILTIN, read_sources
@@ -84,6 +84,15 @@ class YaraEngine:
     async def inspect(self, sample: Sample) -> Statement:
         """Scan all bytes; EngineError if that could not be done. Ends only when the scan has."""
         return await self._scan(sample.blob)
+
+    @property
+    def specimens(self) -> Specimens | None:
+        """A canary that the rules find."""
+        return None
+
+    async def signed_at(self) -> float | None:
+        """Return None: rules have no date."""
+        return None
 
     async def close(self) -> None:
         """End every process; scans under way fail. Safe to call twice."""
