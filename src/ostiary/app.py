@@ -31,7 +31,8 @@ from ostiary.errors import ConfigError
 from ostiary.fetching import Bounds as FetchBounds
 from ostiary.fetching import Fetcher
 from ostiary.gateway import Gateway
-from ostiary.inflight import Flights
+from ostiary.gauges import watch_engines, watch_loads
+from ostiary.inflight import Flights, Renewals
 from ostiary.inspection import Station
 from ostiary.judging import Bounds, Judge, Memory
 from ostiary.library.memory import MemoryLibrary
@@ -41,11 +42,14 @@ from ostiary.matrix.homeserver import Homeserver
 from ostiary.metrics import Metrics
 from ostiary.model import Cause
 from ostiary.policy import Rules
+from ostiary.proof_samples import specimens_of
+from ostiary.prover import Proofs, Prover, Schedule
 from ostiary.secret_file import private_key
 from ostiary.spool_directory import spool_directory
+from ostiary.trust import Trust
 from ostiary.verdicts.memory import MemoryVerdicts
 from ostiary.web.bodies import json_room
-from ostiary.web.health import Health, Load, State
+from ostiary.web.health import Health, Load
 from ostiary.web.http_server import HttpServer
 from ostiary.web.listening import listen
 from ostiary.web.metrics_page import MetricsPage
@@ -68,6 +72,7 @@ class Parts:
     metrics: Metrics
     spool: Spool
     stations: tuple[Station, ...]
+    proofs: Proofs
     homeserver: Homeserver | DirectServers
     access: Access
     library: MemoryLibrary
@@ -85,7 +90,8 @@ async def parts(
     """
     metrics = Metrics()
     async with AsyncExitStack() as stack:
-        stations = tuple(_station(engine, settings) for engine in effective_engines(settings))
+        chosen = effective_engines(settings)
+        stations = tuple(_station(engine, settings) for engine in chosen)
         for station in stations:
             stack.push_async_callback(station.engine.close)
             await station.engine.start()
@@ -97,12 +103,16 @@ async def parts(
         digests = Digests(secret or os.urandom(32), _scope(stations, decided, settings.scan.max_size))
         detector = TypeDetector()
         stack.callback(detector.close)
+        live = LiveVersions([station.engine for station in stations], background)
+        provers = _provers(settings, stations, chosen, live, metrics)
+        proofs = Proofs(provers, spool, settings.scan.max_size)
+        proofs.start(background, dear=not patient)
         judge = Judge(
             detector=detector,
             stations=stations,
             rules=decided,
             bounds=Bounds(settings.scan.max_size, settings.scan.timeout),
-            memory=_memory(settings, stations, digests, background),
+            memory=_memory(settings, live, digests),
             metrics=metrics,
         )
         # In direct mode every copy came without a token, and there is nobody to ask about one.
@@ -130,21 +140,41 @@ async def parts(
             judge=judge,
             access=access,
             flights=Flights(background),
+            renewals=Renewals(background),
             metrics=metrics,
         )
-        yield Parts(settings, metrics, spool, stations, homeserver, access, library, gateway)
+        yield Parts(settings, metrics, spool, stations, proofs, homeserver, access, library, gateway)
 
 
-def _memory(
-    settings: Settings, stations: Sequence[Station], digests: Digests, background: Background
-) -> Memory:
+def _provers(
+    settings: Settings,
+    stations: Sequence[Station],
+    chosen: Sequence[EngineSettings],
+    live: LiveVersions,
+    metrics: Metrics,
+) -> list[Prover]:
+    """Return what keeps each engine's trust up to date; ConfigError for samples that can't be read."""
+    proof = settings.proof
+    schedule = Schedule(proof.interval, proof.max_signature_age)
+    provers = []
+    for station, section in zip(stations, chosen, strict=True):
+        specimens = specimens_of(section.proof, station.engine)
+        trust = station.trust
+        if specimens is None:
+            trust.give()
+        provers.append(Prover(station, specimens, schedule, live, metrics))
+    return provers
+
+
+def _memory(settings: Settings, live: LiveVersions, digests: Digests) -> Memory:
     cache = settings.result_cache
     return Memory(
         store=MemoryVerdicts(cache.max_size, time.monotonic),
-        live=LiveVersions([station.engine for station in stations], background),
+        live=live,
         digests=digests,
         ttl=cache.ttl,
         clock=time.monotonic,
+        grace=cache.grace,
     )
 
 
@@ -179,8 +209,9 @@ async def serve(settings: Settings, *, observe: bool = False) -> None:
         requests = Budget("requests", settings.limits.requests, settings.limits.wait)
         bodies = json_room()
         loads = (*_loads(built, requests), bodies)
-        health = Health(loads)
-        _watch(built, requests, loads)
+        health = Health(loads, built.proofs, gates=settings.proof.gates_readiness)
+        watch_loads(built.metrics, built.spool, built.library, requests, loads)
+        watch_engines(built.metrics, built.proofs)
         api = ScannerApi(
             gateway=built.gateway,
             access=built.access,
@@ -196,7 +227,7 @@ async def serve(settings: Settings, *, observe: bool = False) -> None:
         metrics = await listen(stack, page, settings.metrics.host, settings.metrics.port)
         door = HttpServer(front, idle, most)
         address = await listen(stack, door, settings.web.host, settings.web.port, requests)
-        health.state = State.READY
+        health.loaded = True
         log.info(
             "ready",
             version=__version__,
@@ -207,7 +238,7 @@ async def serve(settings: Settings, *, observe: bool = False) -> None:
             secret=f"{'made' if key.made else 'read'}: {key.path}",
         )
         await stop.wait()
-        health.state = State.DRAINING
+        health.draining = True
         log.info("stopping", in_flight=requests.used)
     log.info("stopped")
 
@@ -242,7 +273,9 @@ def rules(settings: Settings, *, observe: bool = False) -> Rules:
 
 
 def _station(chosen: EngineSettings, settings: Settings) -> Station:
-    return Station(engine_of(chosen, circumstances(settings)), chosen.required, chosen.shadow, chosen.timeout)
+    engine = engine_of(chosen, circumstances(settings))
+    trust = Trust(engine.name, settings.proof.failures)
+    return Station(engine, chosen.required, chosen.shadow, chosen.timeout, trust)
 
 
 def circumstances(settings: Settings) -> Circumstances:
@@ -292,16 +325,6 @@ def _loads(built: Parts, requests: Budget) -> tuple[Load, ...]:
     """Return what can be full."""
     turns = (built.homeserver.turns,) if isinstance(built.homeserver, Homeserver) else ()
     return requests, built.spool.memory, built.spool.disk, *turns
-
-
-def _watch(built: Parts, requests: Budget, loads: Sequence[Load]) -> None:
-    watch, spool, library = built.metrics.watch, built.spool, built.library
-    watch("requests_in_flight", "Requests being answered", lambda: requests.used)
-    watch("requests_waiting", "Requests that wait for anything", lambda: sum(one.waiting for one in loads))
-    watch("memory_reserved_bytes", "Bytes of limits.memory in use", lambda: spool.memory.used)
-    watch("disk_reserved_bytes", "Bytes of limits.disk in use", lambda: spool.disk.used)
-    watch("library_bytes", "Bytes of library.memory in use", lambda: library.used)
-    watch("library_copies", "Stored copies", lambda: len(library))
 
 
 def _stop_signal() -> asyncio.Event:

@@ -6,7 +6,9 @@ while somebody wants to know, and nobody waits for that but the first after a qu
 """
 
 import asyncio
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
+from math import inf
 from typing import Final
 
 from ostiary.background import Background
@@ -21,18 +23,29 @@ OLDEST: Final = 5.0
 
 
 class LiveVersions:
-    """The versions of some engines; they are asked for in the `background`."""
+    """The versions of some engines; they are asked for in the `background`.
 
-    def __init__(self, engines: Sequence[Engine], background: Background) -> None:
+    `clock` is the one that dates evidence, in seconds.
+    """
+
+    def __init__(
+        self,
+        engines: Sequence[Engine],
+        background: Background,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._engines = tuple(engines)
         self._background = background
+        self._clock = clock
+        self._forgotten: dict[str, float] = {}
+        self._moved: dict[str, float] = {}
         self._versions: dict[str, frozenset[str]] = {}
         self._asked = float("-inf")  # by the loop's clock
         self._refresh: asyncio.Task[None] | None = None
 
     async def count(self, evidence: Evidence) -> bool:
         """Say whether the engines that made the evidence would say the same today."""
-        return _made_by(evidence, await self._live())
+        return self._made_by(evidence, await self._live())
 
     async def count_still(self, evidence: Evidence) -> bool:
         """Say the same of evidence made just now: an engine may be newer than the answer at hand.
@@ -46,7 +59,40 @@ class LiveVersions:
             await asyncio.wait([self._refresh])  # asked before, perhaps, and then it tells nothing new
         if self._asked < now:
             await asyncio.wait([self._refreshed()])
-        return _made_by(evidence, self._versions)
+        return self._made_by(evidence, self._versions)
+
+    def forget(self, engine: str | None = None) -> None:
+        """Let nothing count any more that the engine (None: any of them) found up to now."""
+        for name in [one.name for one in self._engines] if engine is None else [engine]:
+            self._forgotten[name] = self._clock()
+
+    def overtaken_for(self, evidence: Evidence) -> float:
+        """Return for how many seconds the evidence has not counted, by the newest answer at hand.
+
+        Infinite where an engine that made it does not answer, or what it said was forgotten.
+        """
+        seconds = 0.0
+        for report in evidence.reports:
+            if not _speaks(report) or report.version in self._versions.get(report.engine, ()):
+                continue
+            if not self._versions.get(report.engine):
+                return inf
+            seconds = max(seconds, self._clock() - self._moved.get(report.engine, float("-inf")))
+        return inf if self._is_forgotten(evidence) else seconds
+
+    def _made_by(self, evidence: Evidence, live: dict[str, frozenset[str]]) -> bool:
+        speaking = [report for report in evidence.reports if _speaks(report)]
+        current = all(report.version in live.get(report.engine, ()) for report in speaking)
+        return current and not self._is_forgotten(evidence)
+
+    def _is_forgotten(self, evidence: Evidence) -> bool:
+        if not self._forgotten:
+            return False
+        return any(
+            evidence.made <= self._forgotten.get(report.engine, float("-inf"))
+            for report in evidence.reports
+            if _speaks(report)
+        )
 
     async def _live(self) -> dict[str, frozenset[str]]:
         age = asyncio.get_running_loop().time() - self._asked
@@ -69,14 +115,16 @@ class LiveVersions:
             async with asyncio.TaskGroup() as group:
                 tasks = {engine.name: group.create_task(engine.versions()) for engine in self._engines}
             live = {name: task.result() for name, task in tasks.items()}
+            self._note_moves(live)
             self._asked = asked
         finally:
             self._versions = live  # none where an engine broke its promise never to raise
 
-
-def _made_by(evidence: Evidence, live: dict[str, frozenset[str]]) -> bool:
-    speaking = [report for report in evidence.reports if _speaks(report)]
-    return all(report.version in live.get(report.engine, ()) for report in speaking)
+    def _note_moves(self, live: dict[str, frozenset[str]]) -> None:
+        """Date the moment in which versions that were live are no more."""
+        for name, versions in self._versions.items():
+            if versions - live.get(name, frozenset()):
+                self._moved[name] = self._clock()
 
 
 def _speaks(report: Report) -> bool:

@@ -22,9 +22,13 @@ class Digests:
         root = blake2b(scope.encode(), key=secret, person=b"ostiary digests", digest_size=_SIZE)
         self._key = root.digest()
 
-    def content(self, sha256: bytes) -> bytes:
-        """Return what stands for a plaintext, encrypted on its way or not; `sha256` is its digest."""
-        return blake2b(sha256, key=self._key, person=b"content", digest_size=_SIZE).digest()
+    def content(self, sha256: bytes, *, upload: bool = False) -> bytes:
+        """Return what stands for a plaintext, encrypted on its way or not; `sha256` is its digest.
+
+        What was found of an `upload` is kept apart.
+        """
+        person = b"upload" if upload else b"content"
+        return blake2b(sha256, key=self._key, person=person, digest_size=_SIZE).digest()
 
     def attachment(self, sha256: bytes, key: bytes, iv: bytes) -> bytes:
         """Return what stands for a ciphertext (its digest) under one key and IV, and under no other."""

@@ -19,7 +19,7 @@ from ostiary.blob import MEMORY_LIMIT, Blob, BlobWriter
 from ostiary.blocking import run_blocking
 from ostiary.budget import Room, Spool
 from ostiary.fetching import Fetcher, Media
-from ostiary.inflight import Flights
+from ostiary.inflight import Flights, Renewals
 from ostiary.judging import Judge
 from ostiary.library.interface import LibraryKey
 from ostiary.matrix import attachment
@@ -55,6 +55,7 @@ class Gateway:
         judge: Judge,
         access: Access,
         flights: Flights[FlightKey, Outcome],
+        renewals: Renewals[bytes],
         metrics: Metrics,
     ) -> None:
         self._fetcher = fetcher
@@ -62,6 +63,7 @@ class Gateway:
         self._judge = judge
         self._access = access
         self._flights = flights
+        self._renewals = renewals
         self._metrics = metrics
 
     @asynccontextmanager
@@ -78,11 +80,19 @@ class Gateway:
         media = self._fetcher.stored(request)
         if media is None or not await self._access.vouches(request):
             return None
-        evidence = await self._judge.known(self._index(media, request.encrypted))
+        index = self._index(media, request.encrypted)
+        evidence = await self._judge.known(index)
+        if evidence is None and request.encrypted is None and (evidence := await self._judge.graced(index)):
+            self._renewals.start(index, lambda: self._renewed(media))
         if evidence is None:
             return None
         await held.enter_async_context(self._fetcher.lent(media))
         return Outcome(self._verdict(evidence, media, request.encrypted), media, known=True)
+
+    async def _renewed(self, media: Media) -> None:
+        """Inspect a stored copy again, behind all that nobody has seen yet."""
+        async with self._fetcher.lent(media):
+            await self._judge.evidence(media.blob)
 
     async def _fresh(self, request: MediaRequest, held: AsyncExitStack) -> Outcome:
         """Join the run for the same media where that is allowed, start one where there is none."""
@@ -135,9 +145,9 @@ class Gateway:
         """Judge; of an encrypted file nobody but its sender says what it is."""
         return self._judge.verdict(evidence, media.declared if file is None else Declared())
 
-    async def judge(self, blob: Blob, declared: Declared) -> Outcome:
-        """Inspect bytes in hand, whoever they are from, and judge them."""
-        evidence, known = await self._judge.evidence(blob)
+    async def judge(self, blob: Blob, declared: Declared, *, upload: bool = False) -> Outcome:
+        """Inspect bytes in hand, whoever they are from, and judge them. `upload`: on their way in."""
+        evidence, known = await self._judge.evidence(blob, upload=upload)
         return Outcome(self._judge.verdict(evidence, declared), None, known)
 
     async def judge_upload(self, file: Blob | None, key: EncryptedFile | None, declared: Declared) -> Outcome:
@@ -145,9 +155,9 @@ class Gateway:
         if file is None:
             return Outcome(policy.oversize(self.max_size, self._judge.rules), None)
         if key is None:
-            return await self.judge(file, declared)
+            return await self.judge(file, declared, upload=True)
         with await self.decrypt(file, key) as plaintext:
-            return await self.judge(plaintext, Declared())
+            return await self.judge(plaintext, Declared(), upload=True)
 
     async def decrypt(self, ciphertext: Blob, file: EncryptedFile) -> Blob:
         """Return the plaintext, which the caller closes; AttachmentError if the hash differs.

@@ -3,14 +3,23 @@
 `Flights` share a run whose result is held open (spooled bytes) until its last caller has gone: the
 run is a task of its own, so a leader that disconnects, is cancelled or fails takes nobody with it.
 `Once` shares a plain result. Whoever followed somebody that failed does the work for itself.
+`Renewals` do in the background what nobody waits for.
 """
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Hashable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
+
+import structlog
 
 from ostiary.background import Background
+from ostiary.errors import OstiaryError
+
+MOST_RENEWALS: Final = 64
+"""Renewals at a time; what is asked for beyond them is asked for again with the next request."""
+
+log = structlog.get_logger()
 
 K = TypeVar("K", bound=Hashable)
 T = TypeVar("T")
@@ -134,3 +143,25 @@ class Once(Generic[K, T]):
         finally:
             del self._running[key]
             running.cancel()  # of no effect on a result
+
+
+class Renewals(Generic[K]):
+    """Work by key that nobody waits for; its tasks belong to the `background`."""
+
+    def __init__(self, background: Background) -> None:
+        self._background = background
+        self._running: set[K] = set()
+
+    def start(self, key: K, work: Callable[[], Awaitable[None]]) -> None:
+        """Begin the work, unless it is under way or too much else is."""
+        if key not in self._running and len(self._running) < MOST_RENEWALS:
+            self._running.add(key)
+            self._background.start(self._run(key, work))
+
+    async def _run(self, key: K, work: Callable[[], Awaitable[None]]) -> None:
+        try:
+            await work()
+        except OstiaryError as error:
+            log.info("not renewed", reason=str(error))
+        finally:
+            self._running.discard(key)

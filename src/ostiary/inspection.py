@@ -6,33 +6,37 @@ finding here: from this room on nothing about an engine raises, and nothing is m
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 
 import structlog
 
 from ostiary.engines.interface import Engine, Sample, Statement
 from ostiary.errors import EngineError
 from ostiary.model import Cause, Finding, Report, Unscannable
+from ostiary.trust import Trust, believed
 
 log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
 class Station:
-    """An engine and the weight that the operator gave it; `timeout` in seconds."""
+    """An engine and the weight that the operator gave it; `timeout` in seconds.
+
+    Where nobody gives a `trust`, the engine is believed whatever it says.
+    """
 
     engine: Engine
     required: bool = True
     shadow: bool = False
     timeout: float = 30.0
+    trust: Trust = field(default_factory=believed)
 
 
 async def inspect(sample: Sample, stations: Sequence[Station], timeout: float) -> tuple[Report, ...]:  # noqa: ASYNC109
     """Return one report per station, in their order, within `timeout` seconds for all of it."""
     async with asyncio.TaskGroup() as group:
-        tasks = [
-            group.create_task(_ask(station, sample, min(station.timeout, timeout))) for station in stations
-        ]
+        tasks = [group.create_task(_ask(station, sample, timeout)) for station in stations]
     return tuple(_report(station, task.result()) for station, task in zip(stations, tasks, strict=True))
 
 
@@ -45,6 +49,30 @@ def _report(station: Station, said: Statement | Unscannable) -> Report:
 
 
 async def _ask(station: Station, sample: Sample, seconds: float) -> Statement | Unscannable:
+    """Ask an engine whose word counts; wait for its first proof, as long as there is time."""
+    trust = station.trust
+    if not trust.settled:
+        loop = asyncio.get_running_loop()
+        end = loop.time() + seconds
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await trust.settle()
+        seconds = max(0.0, end - loop.time())
+    if not trust.trusted:
+        return Unscannable(Cause.UNTRUSTED, f"{station.engine.name} is not trusted: {trust.why}")
+    said = await question(station, sample, seconds)
+    if isinstance(said, Statement):
+        trust.answers += 1
+        return replace(said, finding=trust.weigh(said.finding, sample))
+    return said
+
+
+async def question(station: Station, sample: Sample, seconds: float) -> Statement | Unscannable:
+    """Have the engine inspect the sample, trusted or not; what keeps it from an answer becomes a cause.
+
+    It gets so many seconds, and no more than its own timeout.
+    """
+    seconds = min(seconds, station.timeout)
     name = station.engine.name
     deadline = asyncio.timeout(seconds)
     try:

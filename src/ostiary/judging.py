@@ -49,7 +49,8 @@ class Bounds:
 class Memory:
     """What is remembered of inspections: where, for how many seconds, under which digests.
 
-    `clock` dates evidence, in seconds; it must be the one that the store goes by.
+    `clock` dates evidence, in seconds; it must be the one that the store goes by. `grace` is for how
+    many seconds what was clean may serve on, once it no longer counts, while it is inspected again.
     """
 
     store: VerdictStore
@@ -57,6 +58,16 @@ class Memory:
     digests: Digests
     ttl: float
     clock: Callable[[], float]
+    grace: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Visit:
+    """Bytes to inspect: on their way in or not, for the first time or again."""
+
+    blob: Blob
+    upload: bool
+    again: bool
 
 
 class Judge:
@@ -76,6 +87,7 @@ class Judge:
         self.bounds = bounds
         self._detector = detector
         self._stations = tuple(stations)
+        self._directional = any(station.engine.directional for station in stations)
         self._memory = memory
         self._metrics = metrics
         self._once: Once[bytes, Evidence] = Once()
@@ -93,14 +105,19 @@ class Judge:
         """Return what stands for evidence on bytes that nobody looked at."""
         return Evidence((policy.too_large(self.bounds.max_size),), "", self._memory.clock())
 
-    async def evidence(self, blob: Blob) -> tuple[Evidence, bool]:
-        """Return the evidence on these bytes, and whether it was there without asking the engines."""
-        index = self.digests.content(blob.sha256)
-        known = await self.known(index)
-        if known is not None:
+    async def evidence(self, blob: Blob, *, upload: bool = False) -> tuple[Evidence, bool]:
+        """Return the evidence on these bytes, and whether it was there without asking the engines.
+
+        `upload`: they are on their way in, which some engines look at in another way.
+        """
+        way_in = upload and self._directional
+        index = self.digests.content(blob.sha256, upload=way_in)
+        known = await self._memory.store.get(index)
+        if known is not None and await self._counts(known):
             return known, True
+        visit = _Visit(blob, upload=way_in, again=known is not None)
         for _ in range(TRIES):
-            evidence, inspected = await self._once.result(index, lambda: self._inspected(index, blob))
+            evidence, inspected = await self._once.result(index, lambda: self._inspected(index, visit))
             if await self._memory.live.count_still(evidence):
                 return evidence, not inspected
         return Evidence((_OVERTAKEN,), UNKNOWN, self._memory.clock()), False
@@ -108,25 +125,46 @@ class Judge:
     async def known(self, index: bytes) -> Evidence | None:
         """Return what is remembered under an index and still counts."""
         evidence = await self._memory.store.get(index)
-        if evidence is None or not await self._memory.live.count(evidence):
+        if evidence is None or not await self._counts(evidence):
             return None
         return evidence
 
-    async def remember(self, index: bytes, evidence: Evidence) -> None:
-        """Keep the evidence under an index, for as long as it is worth keeping."""
-        seconds = worth_keeping(evidence.reports, self._memory.ttl)
-        if seconds > 0:
-            await self._memory.store.put(index, evidence, seconds)
+    async def graced(self, index: bytes) -> Evidence | None:
+        """Return what was clean until a moment ago, and may serve while it is inspected again."""
+        if self._memory.grace <= 0:
+            return None
+        evidence = await self._memory.store.get(index)
+        if evidence is None or not all(
+            isinstance(report.finding, Clean) for report in evidence.reports if not report.shadow
+        ):
+            return None
+        memory = self._memory
+        overtaken = max(memory.live.overtaken_for(evidence), memory.clock() - evidence.until)
+        return evidence if overtaken <= memory.grace else None
 
-    async def _inspected(self, index: bytes, blob: Blob) -> Evidence:
+    async def _counts(self, evidence: Evidence) -> bool:
+        return self._memory.clock() < evidence.until and await self._memory.live.count(evidence)
+
+    async def remember(self, index: bytes, evidence: Evidence) -> None:
+        """Keep the evidence under an index, if it is worth keeping.
+
+        It is kept for longer than it counts: whoever comes again is known by it, and waits behind others.
+        """
+        memory = self._memory
+        if evidence.until > evidence.made:
+            await memory.store.put(index, evidence, memory.ttl + memory.grace)
+
+    async def _inspected(self, index: bytes, visit: _Visit) -> Evidence:
         made = self._memory.clock()
-        reports, detected_type = await self._reports(blob)
+        reports, detected_type = await self._reports(visit)
         self._note(reports)
-        evidence = Evidence(tuple(reports), detected_type, made)
+        until = made + worth_keeping(reports, self._memory.ttl)
+        evidence = Evidence(tuple(reports), detected_type, made, until=until)
         await self.remember(index, evidence)
         return evidence
 
-    async def _reports(self, blob: Blob) -> tuple[Sequence[Report], str]:
+    async def _reports(self, visit: _Visit) -> tuple[Sequence[Report], str]:
+        blob = visit.blob
         loop = asyncio.get_running_loop()
         end = loop.time() + self.bounds.timeout
         try:
@@ -137,7 +175,7 @@ class Judge:
         if blob.size > self.bounds.max_size:
             return (policy.too_large(self.bounds.max_size),), detected_type
         with self._metrics.scan_duration.time():
-            sample = Sample(blob, detected_type)
+            sample = Sample(blob, detected_type, upload=visit.upload, again=visit.again)
             return await inspect(sample, self._stations, max(0.0, end - loop.time())), detected_type
 
     def _note(self, reports: Sequence[Report]) -> None:

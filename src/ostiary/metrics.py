@@ -5,7 +5,7 @@
 client or a file chooses ever becomes a label.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from prometheus_client import (
@@ -93,6 +93,12 @@ class Metrics:
             ["finding"],
             registry=self.registry,
         )
+        self.proofs = Counter(
+            "content_scanner_proofs_total",
+            "Proofs of scan, by engine and result (passed, failed)",
+            ["engine", "result"],
+            registry=self.registry,
+        )
         for kind in SHADOW_FINDINGS:
             self.shadow_findings.labels(kind)
         for result in Result:
@@ -117,6 +123,12 @@ class Metrics:
     def watch(self, name: str, text: str, value: Callable[[], float]) -> None:
         """Add a gauge whose value is asked for at each scrape."""
         Gauge(f"content_scanner_{name}", text, registry=self.registry).set_function(value)
+
+    def watch_engines(self, name: str, text: str, values: Mapping[str, Callable[[], float]]) -> None:
+        """Add a gauge with one series an engine, by its name; NaN where nothing is known."""
+        gauge = Gauge(f"content_scanner_{name}", text, ["engine"], registry=self.registry)
+        for engine, value in values.items():
+            gauge.labels(engine).set_function(value)
 
     def exposition(self) -> bytes:
         """Return the Prometheus text format 0.0.4."""

@@ -168,13 +168,14 @@ class Evidence:
 
     It holds nothing that a request declares. `made` is when the inspection began, in seconds of the
     clock that the stores of verdicts go by. `embedded` are the types of what else lies in the same
-    bytes, such as a zip behind an image.
+    bytes, such as a zip behind an image. It counts `until` then, in seconds of the same clock.
     """
 
     reports: tuple[Report, ...]
     detected_type: str
     made: float
     embedded: tuple[str, ...] = ()
+    until: float = inf
 
 
 class Result(StrEnum):

@@ -16,7 +16,6 @@ import schemathesis
 from aiohttp import web
 
 from ostiary.metrics import Metrics
-from ostiary.web.health import State
 from ostiary.web.http_server import HttpServer
 from ostiary.web.metrics_page import MetricsPage
 from tests.docs.described import TOKEN, described
@@ -100,7 +99,7 @@ async def test_each_described_answer_is_given(door: Door, tmp_path: Path) -> Non
     """Every status of every operation was provoked, and its answer is as described, to the header."""
     seen = {await provoke(door, one) for one in provocations(door.envelope.public_key)}
     seen |= {await provoke(door, one) for one in conditions(await _etag(door))}
-    door.health.state = State.DRAINING
+    door.health.draining = True
     seen.add(await provoke(door, Provocation("ready", 503, "/ready")))
     seen.add(await provoke(door, Provocation("headReady", 503, "/ready", "HEAD")))
     async with described(tmp_path / "full", requests=1, wait=0.01) as full, full.requests.share(1):

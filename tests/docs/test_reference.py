@@ -26,6 +26,8 @@ def test_every_metric_is_documented_and_no_other() -> None:
     watched = ("requests_in_flight", "requests_waiting", "memory_reserved_bytes", "disk_reserved_bytes")
     for name in (*watched, "library_bytes", "library_copies"):
         metrics.watch(name, "as app.py does", lambda: 0)
+    for name in ("trusted", "archives", "largest_bytes", "signature_age_seconds", "signatures_old"):
+        metrics.watch_engines(f"engine_{name}", "as gauges.py does", {"clamd": lambda: 0})
     exposed = set(re.findall(r"^# TYPE (content_scanner_\w+)", metrics.exposition().decode(), re.MULTILINE))
     assert set(re.findall(r"^\| `(content_scanner_\w+)", page, re.MULTILINE)) == exposed
     assert set(re.findall(r"^\| `(?!content_scanner)(\w+)` \|", page, re.MULTILINE)) == set(ERROR_KINDS)

@@ -23,7 +23,7 @@ from ostiary.errors import HomeserverRefusalError
 from ostiary.fetching import Bounds as FetchBounds
 from ostiary.fetching import Fetcher
 from ostiary.gateway import FlightKey, Gateway, Outcome
-from ostiary.inflight import Flights
+from ostiary.inflight import Flights, Renewals
 from ostiary.inspection import Station
 from ostiary.judging import Bounds, Judge, Memory
 from ostiary.library.memory import MemoryLibrary
@@ -54,6 +54,7 @@ class ScriptedEngine:
         self.cancelled = 0
         self._script = script
         self.release = "1"
+        self.looks_both_ways = False
         self.known: Specimens | None = None
         self.signed: float | None = None
 
@@ -83,6 +84,11 @@ class ScriptedEngine:
     async def versions(self) -> frozenset[str]:
         """Return that version alone."""
         return frozenset({self.release})
+
+    @property
+    def directional(self) -> bool:
+        """What the test says."""
+        return self.looks_both_ways
 
     @property
     def specimens(self) -> Specimens | None:
@@ -227,6 +233,7 @@ class House:
         revalidate: float = 300,
         library: int = 0,
         verdicts: int = 0,
+        grace: float = 0,
     ) -> None:
         self.metrics = Metrics()
         self.detector = TypeDetector()
@@ -236,7 +243,7 @@ class House:
         rules = rules or Rules()
         background = Background()
         digests = Digests(b"k" * 32)
-        live = LiveVersions([station.engine for station in stations], background)
+        self.live = LiveVersions([station.engine for station in stations], background, self.clock)
         self.verdicts = MemoryVerdicts(verdicts, self.clock)
         self.library = MemoryLibrary(library, library)
         self.judge = Judge(
@@ -244,7 +251,7 @@ class House:
             stations=stations,
             rules=rules,
             bounds=Bounds(max_size, timeout),
-            memory=Memory(self.verdicts, live, digests, 3600, self.clock),
+            memory=Memory(self.verdicts, self.live, digests, 3600, self.clock, grace),
             metrics=self.metrics,
         )
         self.access = Access(getattr(homeserver, "whoami", _nobody), check, 60, self.clock)
@@ -269,6 +276,7 @@ class House:
             judge=self.judge,
             access=self.access,
             flights=self.flights,
+            renewals=Renewals(background),
             metrics=self.metrics,
         )
 

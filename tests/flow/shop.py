@@ -104,6 +104,7 @@ class Shop(House):
         library: int = ROOM,
         rules: Rules | None = None,
         max_size: int = 8 << 20,
+        grace: float = 0,
     ) -> None:
         super().__init__(
             directory,
@@ -115,6 +116,7 @@ class Shop(House):
             revalidate=REVALIDATE,
             rules=rules,
             max_size=max_size,
+            grace=grace,
         )
 
     async def got(self, wanted: MediaRequest) -> bytes | int | str | None:

@@ -18,7 +18,7 @@ from ostiary.inspection import Station
 from ostiary.matrix.envelope import Envelope
 from ostiary.matrix.homeserver import Homeserver
 from ostiary.policy import Rules
-from ostiary.web.health import Health, State
+from ostiary.web.health import Health
 from ostiary.web.http_server import HttpServer
 from ostiary.web.scanner_api import ScannerApi
 from ostiary.web.server import Front
@@ -30,6 +30,15 @@ API: Final = "/_matrix/media_proxy/unstable"
 V1: Final = "/_matrix/client/v1/media"
 V3: Final = "/_matrix/media/v3"
 WHOAMI: Final = "/_matrix/client/v3/account/whoami"
+
+
+@dataclass
+class Standing:
+    """How the engines stand: well, unless a test says otherwise."""
+
+    settled: bool = True
+    untrusted: tuple[str, ...] = ()
+    stale: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -161,7 +170,7 @@ async def opened(
         envelope = Envelope(bytes(range(32)))
         api = ScannerApi(house.gateway, house.access, envelope, headers_to_forward, idle)
         places = Budget("requests", requests, wait)
-        health = Health((places, house.spool.memory, house.spool.disk), State.READY)
+        health = Health((places, house.spool.memory, house.spool.disk), Standing(), loaded=True)
         server = HttpServer(Front(api.handle, health, places, house.metrics), idle, most)
         port = await _listen(stack, server)
         session = await stack.enter_async_context(

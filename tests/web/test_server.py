@@ -4,7 +4,7 @@ import hashlib
 import json
 import re
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import pytest
 from structlog.testing import capture_logs
@@ -19,7 +19,7 @@ from tests.flow.fakes import ScriptedEngine, finding, hang, until
 from tests.flow.samples import PICTURE, encrypted
 from tests.matrix.fake_homeserver import answer, cut, error, media
 from tests.web.clients import END, FORM, file_of, part, sealed
-from tests.web.door import API, V1, V3, WHOAMI, Answer, Door, opened
+from tests.web.door import API, V1, V3, WHOAMI, Answer, Door, Standing, opened
 
 PLACE: Final = "example.org/AbC-_1"
 MEDIA: Final = {**EVERYWHERE, "Cache-Control": "private"}
@@ -470,13 +470,36 @@ async def test_a_place_that_comes_free(tmp_path: Path) -> None:
         await until(lambda: door.quiet)
 
 
-@pytest.mark.parametrize(
-    ("state", "status"), [(State.LOADING, 503), (State.READY, 200), (State.DRAINING, 503)]
-)
-async def test_probes(door: Door, state: State, status: int) -> None:
-    """`/health` is green as long as anything answers; `/ready` only while we want traffic."""
-    door.health.state = state
-    assert (await door.ask("/health", token=None)).json == {"status": "ok"}
-    ready = await door.ask("/ready", token=None)
-    assert (ready.status, ready.json["status"]) == (status, state.value)
-    door.health.state = State.READY
+STANDINGS = [
+    ({}, {}, State.READY, 200),
+    ({"loaded": False}, {}, State.LOADING, 503),
+    ({}, {"settled": False}, State.LOADING, 503),
+    ({}, {"untrusted": ("clamd",)}, State.UNTRUSTED, 503),
+    ({"gates": False}, {"untrusted": ("clamd",)}, State.UNTRUSTED, 200),
+    ({}, {"stale": ("clamd",)}, State.STALE, 503),
+    ({"gates": False}, {"stale": ("clamd",)}, State.STALE, 200),
+    ({}, {"stale": ("a",), "untrusted": ("b",)}, State.UNTRUSTED, 503),
+    ({"draining": True}, {"untrusted": ("clamd",)}, State.DRAINING, 503),
+    ({"draining": True, "gates": False, "loaded": False}, {}, State.DRAINING, 503),
+]
+
+
+@pytest.mark.parametrize(("health", "standing", "state", "status"), STANDINGS)
+async def test_probes(
+    door: Door, health: dict[str, bool], standing: dict[str, Any], state: State, status: int
+) -> None:
+    """`/health` is green as long as anything answers; `/ready` only while we should get traffic."""
+    now = door.health
+    now.standing = Standing(**standing)
+    now.gates, now.loaded = health.get("gates", True), health.get("loaded", True)
+    now.draining = health.get("draining", False)
+    try:
+        assert (await door.ask("/health", token=None)).json == {"status": "ok"}
+        ready = await door.ask("/ready", token=None)
+        assert (ready.status, ready.json["status"]) == (status, state.value)
+        assert ready.json["engines"] == {
+            "untrusted": list(standing.get("untrusted", ())),
+            "stale": list(standing.get("stale", ())),
+        }
+    finally:
+        now.standing, now.gates, now.loaded, now.draining = Standing(), True, True, False

@@ -87,6 +87,11 @@ class Engine(Protocol):
         ...
 
     @property
+    def directional(self) -> bool:
+        """Whether it may say something else of the same bytes where they are on their way in."""
+        ...
+
+    @property
     def specimens(self) -> Specimens | None:
         """What proves that it works; None where we know nothing that it must find."""
         ...
