@@ -4,7 +4,6 @@ For tests, the demo and benchmarks: writes a configuration, starts the command, 
 ready, and speaks plain HTTP to it.
 """
 
-import http
 import json
 import shutil
 import sys
@@ -20,6 +19,7 @@ from typing import Any, Final, Self
 from peers.processes import ChildProcess, PeerError, free_port
 
 HOST: Final = "127.0.0.1"
+_OK: Final = 200
 API: Final = "/_matrix/media_proxy/unstable"
 
 
@@ -73,8 +73,11 @@ class Gateway:
         """All that it has logged."""
         return (self.folder / "ostiary.log").read_text(errors="replace")
 
-    def start(self) -> None:
-        """Start it and wait until it is ready; PeerError with its log if it does not become so."""
+    def start(self, *, loaded: bool = True) -> None:
+        """Start it and wait until it has loaded, or only lives; PeerError with its log if it does not.
+
+        Loaded, it may have found that its engines are not to be trusted.
+        """
         self._child = ChildProcess(
             self.command,
             name="Ostiary",
@@ -82,7 +85,12 @@ class Gateway:
             folder=self.folder,
         )
         try:
-            self._child.wait_until(lambda: self.get("/ready").status == http.HTTPStatus.OK)
+            self._child.wait_until(
+                lambda: (
+                    self.get("/health").status == _OK
+                    and (not loaded or self.get("/ready").json["status"] != "loading")
+                )
+            )
         except BaseException:
             self.stop()
             raise

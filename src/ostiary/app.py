@@ -21,6 +21,10 @@ from ostiary.background import Background
 from ostiary.budget import Budget, Spool
 from ostiary.config.engines import EngineSettings
 from ostiary.config.settings import Settings, effective_engines, inert, shared_by
+from ostiary.control.location import location
+from ostiary.control.protocol import Actions
+from ostiary.control.server import listen_control
+from ostiary.control.verdicts import VerdictDesk
 from ostiary.core_dumps import forbid_core_dumps
 from ostiary.currency import LiveVersions
 from ostiary.digests import Digests
@@ -40,7 +44,7 @@ from ostiary.matrix.direct import DirectServers
 from ostiary.matrix.envelope import Envelope
 from ostiary.matrix.homeserver import Homeserver
 from ostiary.metrics import Metrics
-from ostiary.model import Cause
+from ostiary.model import Cause, Declared
 from ostiary.policy import Rules
 from ostiary.proof_samples import specimens_of
 from ostiary.prover import Proofs, Prover, Schedule
@@ -73,6 +77,8 @@ class Parts:
     spool: Spool
     stations: tuple[Station, ...]
     proofs: Proofs
+    judge: Judge
+    memory: Memory
     homeserver: Homeserver | DirectServers
     access: Access
     library: MemoryLibrary
@@ -107,12 +113,13 @@ async def parts(
         provers = _provers(settings, stations, chosen, live, metrics)
         proofs = Proofs(provers, spool, settings.scan.max_size)
         proofs.start(background, dear=not patient)
+        memory = _memory(settings, live, digests)
         judge = Judge(
             detector=detector,
             stations=stations,
             rules=decided,
             bounds=Bounds(settings.scan.max_size, settings.scan.timeout),
-            memory=_memory(settings, live, digests),
+            memory=memory,
             metrics=metrics,
         )
         # In direct mode every copy came without a token, and there is nobody to ask about one.
@@ -143,7 +150,9 @@ async def parts(
             renewals=Renewals(background),
             metrics=metrics,
         )
-        yield Parts(settings, metrics, spool, stations, proofs, homeserver, access, library, gateway)
+        yield Parts(
+            settings, metrics, spool, stations, proofs, judge, memory, homeserver, access, library, gateway
+        )
 
 
 def _provers(
@@ -227,6 +236,8 @@ async def serve(settings: Settings, *, observe: bool = False) -> None:
         metrics = await listen(stack, page, settings.metrics.host, settings.metrics.port)
         door = HttpServer(front, idle, most)
         address = await listen(stack, door, settings.web.host, settings.web.port, requests)
+        where = location(settings.control, settings.ledger)
+        await listen_control(stack, where.path, required=where.required, actions=_actions(built))
         health.loaded = True
         log.info(
             "ready",
@@ -241,6 +252,24 @@ async def serve(settings: Settings, *, observe: bool = False) -> None:
         health.draining = True
         log.info("stopping", in_flight=requests.used)
     log.info("stopped")
+
+
+def _actions(built: Parts) -> Actions:
+    """Return what commands may have done by a running server."""
+    memory, judge = built.memory, built.judge
+
+    async def forget_all() -> None:
+        memory.live.forget()
+
+    return VerdictDesk(
+        store=memory.store,
+        digests=memory.digests,
+        library=built.library,
+        judge=lambda evidence: judge.verdict(evidence, Declared()),
+        counts=judge.counts,
+        forget_all=forget_all,
+        clock=memory.clock,
+    ).actions
 
 
 def _prepare_process() -> None:

@@ -15,7 +15,7 @@ from ostiary import policy
 from ostiary.blob import Blob
 from ostiary.currency import LiveVersions
 from ostiary.digests import Digests
-from ostiary.engines.filetype import UNKNOWN, TypeDetector
+from ostiary.engines.filetype import UNKNOWN, FileType, TypeDetector
 from ostiary.engines.interface import Sample
 from ostiary.inflight import Once
 from ostiary.inspection import Station, inspect
@@ -99,7 +99,9 @@ class Judge:
 
     def verdict(self, evidence: Evidence, declared: Declared) -> Verdict:
         """Judge the evidence for one request."""
-        return policy.judge(evidence.reports, evidence.detected_type, declared, self.rules)
+        return policy.judge(
+            evidence.reports, evidence.detected_type, declared, self.rules, embedded=evidence.embedded
+        )
 
     def too_large(self) -> Evidence:
         """Return what stands for evidence on bytes that nobody looked at."""
@@ -113,7 +115,7 @@ class Judge:
         way_in = upload and self._directional
         index = self.digests.content(blob.sha256, upload=way_in)
         known = await self._memory.store.get(index)
-        if known is not None and await self._counts(known):
+        if known is not None and await self.counts(known):
             return known, True
         visit = _Visit(blob, upload=way_in, again=known is not None)
         for _ in range(TRIES):
@@ -125,7 +127,7 @@ class Judge:
     async def known(self, index: bytes) -> Evidence | None:
         """Return what is remembered under an index and still counts."""
         evidence = await self._memory.store.get(index)
-        if evidence is None or not await self._counts(evidence):
+        if evidence is None or not await self.counts(evidence):
             return None
         return evidence
 
@@ -142,7 +144,8 @@ class Judge:
         overtaken = max(memory.live.overtaken_for(evidence), memory.clock() - evidence.until)
         return evidence if overtaken <= memory.grace else None
 
-    async def _counts(self, evidence: Evidence) -> bool:
+    async def counts(self, evidence: Evidence) -> bool:
+        """Say whether the evidence still counts: not too old, and its engines would say the same."""
         return self._memory.clock() < evidence.until and await self._memory.live.count(evidence)
 
     async def remember(self, index: bytes, evidence: Evidence) -> None:
@@ -156,27 +159,27 @@ class Judge:
 
     async def _inspected(self, index: bytes, visit: _Visit) -> Evidence:
         made = self._memory.clock()
-        reports, detected_type = await self._reports(visit)
+        reports, found = await self._reports(visit)
         self._note(reports)
         until = made + worth_keeping(reports, self._memory.ttl)
-        evidence = Evidence(tuple(reports), detected_type, made, until=until)
+        evidence = Evidence(tuple(reports), found.name, made, found.embedded, until=until)
         await self.remember(index, evidence)
         return evidence
 
-    async def _reports(self, visit: _Visit) -> tuple[Sequence[Report], str]:
+    async def _reports(self, visit: _Visit) -> tuple[Sequence[Report], FileType]:
         blob = visit.blob
         loop = asyncio.get_running_loop()
         end = loop.time() + self.bounds.timeout
         try:
             async with asyncio.timeout_at(end):
-                detected_type = await self._detector.detect(blob)
+                found = await self._detector.detect(blob)
         except TimeoutError:
-            return (_NO_TYPE,), UNKNOWN
+            return (_NO_TYPE,), FileType(UNKNOWN)
         if blob.size > self.bounds.max_size:
-            return (policy.too_large(self.bounds.max_size),), detected_type
+            return (policy.too_large(self.bounds.max_size),), found
         with self._metrics.scan_duration.time():
-            sample = Sample(blob, detected_type, upload=visit.upload, again=visit.again)
-            return await inspect(sample, self._stations, max(0.0, end - loop.time())), detected_type
+            sample = Sample(blob, found.name, found.embedded, upload=visit.upload, again=visit.again)
+            return await inspect(sample, self._stations, max(0.0, end - loop.time())), found
 
     def _note(self, reports: Sequence[Report]) -> None:
         """Count what was found; what engines found that don't decide is logged here, and only here."""

@@ -7,7 +7,7 @@ million needs more than a fifth.
 """
 
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
 from typing import Final, Generic, TypeVar
 
 K = TypeVar("K", bound=Hashable)
@@ -71,6 +71,12 @@ class SegmentedLru(Generic[K, V]):
             self._kept_weight -= entry[1]
         self.weight -= entry[1]
         return entry[0]
+
+    def items(self) -> Iterator[tuple[K, V]]:
+        """Yield all there is, and note no use; nothing may change meanwhile."""
+        for segment in (self._trial, self._kept):
+            for key, (value, _) in segment.items():
+                yield key, value
 
     def drop(self, unwanted: Callable[[V], bool]) -> int:
         """Let go of all unwanted values, and return how many there were; looks at every one."""

@@ -5,6 +5,7 @@ from typing import Final
 
 import pytest
 
+from ostiary.errors import MalformedRequestError
 from ostiary.model import (
     Cause,
     Clean,
@@ -125,3 +126,104 @@ async def test_verdicts_are_bounded(make: Callable[..., Stored], most: int) -> N
     known = [index for index in indexes if await stored.store.get(index) is not None]
     assert len(known) == most
     assert known == indexes[100 - most :]
+
+
+async def indexes(store: VerdictStore, limit: int) -> list[bytes]:
+    """Return what all pages hold, in their order."""
+    found: list[bytes] = []
+    after: bytes | None = None
+    while True:
+        page = await store.entries(limit, after)
+        found += [entry.index for entry in page.entries]
+        after = page.after
+        if after is None:
+            return found
+
+
+async def test_an_entry_tells_its_time(stored: Stored) -> None:
+    """One by its index, or in a list: evidence, and the seconds that it has left."""
+    put = evidence(made=stored.clock.now - 50)
+    await stored.store.put(INDEX, put, 60)
+    (listed,) = (await stored.store.entries(10)).entries
+    for entry in (await stored.store.entry(INDEX), listed):
+        assert entry is not None
+        assert (entry.index, entry.evidence) == (INDEX, put)
+        assert entry.left == pytest.approx(10, abs=0.1)
+    stored.clock.now += 10
+    assert (await stored.store.entries(10)).entries == ()  # before anybody asks for it by its index
+    assert await stored.store.entry(INDEX) is None
+    assert await stored.store.entry(bytes(32)) is None
+
+
+@pytest.mark.parametrize("limit", [1, 7, 20, 1000])
+async def test_pages_hold_every_entry(stored: Stored, limit: int) -> None:
+    """Whatever the limit; the last page says so."""
+    wanted = {number.to_bytes(32, "big") for number in range(0, 200, 10)}
+    for index in wanted:
+        await stored.store.put(index, evidence(), 60)
+    assert set(await indexes(stored.store, limit)) == wanted
+
+
+async def test_pages_amid_changes(stored: Stored) -> None:
+    """What is there all the while comes, whatever is used, put, removed or over meanwhile."""
+    stays = [number.to_bytes(32, "big") for number in range(0, 60, 2)]
+    goes = [number.to_bytes(32, "big") for number in range(1, 60, 2)]
+    for index in (*stays, *goes):
+        await stored.store.put(index, evidence(), 60)
+    found: list[bytes] = []
+    after: bytes | None = None
+    while True:
+        page = await stored.store.entries(7, after)
+        found += [entry.index for entry in page.entries]
+        after = page.after
+        if after is None:
+            break
+        await stored.store.get(stays[len(found) % len(stays)])
+        await stored.store.remove(goes.pop())
+        await stored.store.put((1000 + len(found)).to_bytes(32, "big"), evidence(), 60)
+    assert set(stays) <= set(found)
+
+
+async def test_listing_is_no_use(make: Callable[..., Stored]) -> None:
+    """It saves nothing from being pushed out: the oldest goes first as before."""
+    stored = make(most=3)
+    first, *others = (number.to_bytes(32, "big") for number in range(4))
+    for index in (first, *others[:2]):
+        await stored.store.put(index, evidence(), 60)
+    assert len(await indexes(stored.store, 10)) == 3
+    await stored.store.put(others[2], evidence(), 60)
+    assert set(await indexes(stored.store, 10)) == set(others)
+
+
+@pytest.mark.parametrize("after", [b"", b"x", bytes(31), bytes(33)])
+async def test_a_cursor_of_nobodys(stored: Stored, after: bytes) -> None:
+    """Where no page can have ended none begins."""
+    with pytest.raises(MalformedRequestError):
+        await stored.store.entries(10, after)
+
+
+async def test_one_is_removed(stored: Stored) -> None:
+    """It alone goes; whether there was anything is said, and what was over was nothing."""
+    other = bytes(32)
+    for index in (INDEX, other):
+        await stored.store.put(index, evidence(), 60)
+    assert await stored.store.remove(INDEX)
+    assert await stored.store.get(INDEX) is None
+    assert await stored.store.get(other) is not None
+    assert not await stored.store.remove(INDEX)
+    stored.clock.now += 60
+    assert not await stored.store.remove(other)
+
+
+async def test_all_is_cleared(stored: Stored) -> None:
+    """Nothing is left, and it is said how much that was, without what was over; then it is used as before."""
+    await stored.store.put(bytes(32), evidence(), 5)
+    for number in range(1, 6):
+        await stored.store.put(number.to_bytes(32, "big"), evidence(), 60)
+        await stored.store.get(number.to_bytes(32, "big"))
+    stored.clock.now += 10
+    assert await stored.store.clear() == 5
+    assert (await stored.store.entries(10)).entries == ()
+    assert await stored.store.clear() == 0
+    await stored.store.put(INDEX, evidence(made=stored.clock.now), 60)
+    assert await stored.store.get(INDEX) is not None

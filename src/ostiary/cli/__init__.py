@@ -1,4 +1,4 @@
-"""The command line: `ostiary serve`, `scan`, `check`, `secret`, `migrate`, `schema`.
+"""The command line: `ostiary serve`, `scan`, `check`, `secret`, `migrate`, `verdicts`, `schema`.
 
 Reads the configuration, calls `ostiary.app`, and speaks to a person: results on standard output,
 everything else on standard error, colour and progress bars on a terminal only.
@@ -19,9 +19,12 @@ import typer
 import uvloop
 
 from ostiary import __version__, app
-from ostiary.cli.check import Examination, Finding, Level, check_everything
+from ostiary.cli.check import check_everything
+from ostiary.cli.findings import Examination, Finding, Level
 from ostiary.cli.migrate import MigrateOptions, migrate_file
+from ostiary.cli.options import AsJson, Config
 from ostiary.cli.scan import ScanOptions, scan_targets
+from ostiary.cli.verdicts import verdicts
 from ostiary.config.load import load, source
 from ostiary.config.schema import json_schema
 from ostiary.config.settings import Settings
@@ -42,16 +45,6 @@ cli: Final = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-Config = Annotated[
-    Path | None,
-    typer.Option(
-        "--config",
-        "-c",
-        metavar="FILE",
-        help="Configuration file. Default: $OSTIARY_CONFIG, ./ostiary.yaml, /etc/ostiary/ostiary.yaml.",
-        show_default=False,
-    ),
-]
 Observe = Annotated[
     bool,
     typer.Option(
@@ -59,7 +52,6 @@ Observe = Annotated[
         help="Refuse nothing: what would be refused is served, logged and counted. For a first week.",
     ),
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 
 
 @cli.callback(invoke_without_command=True)
@@ -212,6 +204,9 @@ def migrate(  # noqa: PLR0913, PLR0917  (each is an option)
         _fail(str(error))
     except OSError as error:  # standard output is full, or gone as under `| head`
         _give_up(error, 1)
+
+
+cli.add_typer(verdicts, name="verdicts")
 
 
 @cli.command()

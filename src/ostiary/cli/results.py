@@ -70,8 +70,8 @@ class Printer:
             print(json.dumps(_record(scanned)), flush=True)  # noqa: T201
             return
         self._out.print(f"{verdict.result.value:<11} ", style=_STYLES.get(verdict.result, "yellow"), end="")
-        why = "" if verdict.result is Result.CLEAN else f": {_printable(verdict.info)}"
-        self._out.print(_printable(scanned.target) + why)
+        why = "" if verdict.result is Result.CLEAN else f": {printable(verdict.info)}"
+        self._out.print(printable(scanned.target) + why)
 
     def __enter__(self) -> Self:
         self._progress.start()
@@ -98,7 +98,7 @@ def _record(scanned: Scanned) -> dict[str, object]:
     }
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
     """Return the text such that it can't steer the terminal, and every terminal can show it."""
     encoding = sys.stdout.encoding or "ascii"
     shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
