@@ -204,6 +204,8 @@ class Gateway:
                 return
         say = log.info if verdict.result is Result.CLEAN else log.warning
         why = {} if verdict.engine is None else {"engine": verdict.engine, "name": verdict.name}
+        if verdict.epoch is not None:
+            why["epoch"] = verdict.epoch
         if verdict.name == policy.TYPE_RULE and not encrypted:
             why["type"] = verdict.detected_type
         if verdict.observed:

@@ -194,8 +194,9 @@ class Verdict:
 
     `release` says whether the bytes may leave: only a clean verdict releases, except where the
     operator wrote `serve`. `info` is a sentence for the user; `engine` and `name` (a signature,
-    a rule or a cause) say who decided and why. `observed`: it would have been refused, had we not
-    been told only to observe.
+    a rule or a cause) say who decided and why, `epoch` under which version of that engine, of its
+    signatures, rules or lists. `observed`: it would have been refused, had we not been told only to
+    observe.
     """
 
     result: Result
@@ -205,3 +206,4 @@ class Verdict:
     engine: str | None = None
     name: str | None = None
     observed: bool = False
+    epoch: str | None = None

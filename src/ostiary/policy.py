@@ -1,14 +1,16 @@
 """Policy: findings, rules and what a request declares become one Verdict. Pure.
 
 The one promise: a clean verdict needs at least one engine that counts, and the word "clean" of
-every required one. Everything else has its own name. Precedence: infected, then forbidden, then
-unscannable for good, then unscannable for now.
+every required one. Everything else has its own name. Precedence: a blocked digest, a banned origin, an
+allowed digest; then what was found: infected, forbidden, unscannable for good, unscannable for now.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
+from ostiary.file_types.disguise import disguised
+from ostiary.file_types.names import refused
 from ostiary.model import (
     Cause,
     Clean,
@@ -27,29 +29,11 @@ TYPE_RULE: Final = "file type"
 DISGUISE_RULE: Final = "disguised executable"
 """The rule that a program must not come under the name or type of something to look at."""
 
-_WINDOWS_PROGRAM: Final = frozenset({
-    "application/x-dosexec",
-    "application/vnd.microsoft.portable-executable",
-    "application/x-msdownload",
-})  # fmt: skip
-"""One type under three names: which one is detected depends on libmagic's version."""
+BLOCKED_RULE: Final = "blocked digest"
+"""The rule that an entry of the operator's against these very bytes makes."""
 
-_EXECUTABLES: Final = _WINDOWS_PROGRAM | frozenset({
-    "application/x-executable",
-    "application/x-pie-executable",
-    "application/x-sharedlib",
-    "application/x-mach-binary",
-    "application/x-ms-shortcut",
-    "application/x-msi",
-})  # fmt: skip
-
-_HARMLESS_TYPES: Final = ("image/", "audio/", "video/", "text/plain", "text/csv", "application/pdf")
-_HARMLESS_TYPE_WORDS: Final = ("officedocument", "opendocument", "msword", "ms-excel", "ms-powerpoint")
-_HARMLESS_SUFFIXES: Final = frozenset({
-    "jpg", "jpeg", "png", "gif", "webp", "bmp", "svg", "heic", "avif", "tif", "tiff",
-    "mp3", "m4a", "ogg", "opus", "wav", "flac", "mp4", "m4v", "mov", "webm", "mkv", "avi",
-    "pdf", "txt", "md", "csv", "rtf", "doc", "docx", "xls", "xlsx", "ppt", "pptx", "odt", "ods", "odp",
-})  # fmt: skip
+BANNED_RULE: Final = "banned origin"
+"""The rule that nothing is served that comes from this server or user."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,15 +54,42 @@ class Rules:
         return self.observe or cause in self.serve
 
 
-def judge(reports: Sequence[Report], detected_type: str, declared: Declared, rules: Rules) -> Verdict:
-    """Return the verdict on these bytes for this request."""
-    counting = [report for report in reports if not report.shadow]
-    verdict = (
-        _infected(counting, detected_type)
-        or _forbidden(counting, detected_type, declared, rules)
-        or _unscannable(counting, detected_type, rules)
-        or _clean(counting, detected_type, rules)
-    )
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What was decided of these bytes and their origin beforehand; texts are reasons, None: not decided.
+
+    `allowed_signatures` are pairs of an engine's name and a signature, of engines alone that report
+    every match. One counts where it is all that the engine's finding names.
+    """
+
+    blocked: str | None = None
+    banned: str | None = None
+    allowed: str | None = None
+    allowed_signatures: frozenset[tuple[str, str]] = frozenset()
+
+
+NOTHING_DECIDED: Final = Standing()
+
+
+def judge(
+    reports: Sequence[Report],
+    detected_type: str,
+    declared: Declared,
+    rules: Rules,
+    *,
+    embedded: tuple[str, ...] = (),
+    standing: Standing = NOTHING_DECIDED,
+) -> Verdict:
+    """Return the verdict on these bytes for this request; `embedded` are the types of what else lies in them.
+
+    Allowed bytes leave whatever was found, and are never called clean for it.
+    """
+    verdict = _refused_beforehand(detected_type, standing)
+    if verdict is None:
+        verdict = _found(reports, (detected_type, *embedded), declared, rules, standing)
+        if standing.allowed is not None and not verdict.release:
+            info = f"allowed by the operator ({standing.allowed}), though {verdict.info}"
+            return replace(verdict, release=True, info=info)
     if rules.observe and not verdict.release:
         return replace(verdict, release=True, observed=True)
     return verdict
@@ -95,28 +106,45 @@ def oversize(size_limit: int, rules: Rules) -> Verdict:
     return judge((too_large(size_limit),), "", Declared(), replace(rules, allowed_types=None))
 
 
-def type_allowed(detected_type: str, rules: Rules) -> bool:
-    """Say whether the operator's lists let this detected type pass."""
-    if rules.allowed_types is not None and not _matches(detected_type, rules.allowed_types):
-        return False
-    return not (rules.blocked_types and _matches(detected_type, rules.blocked_types))
+def type_allowed(detected_type: str, rules: Rules, embedded: tuple[str, ...] = ()) -> bool:
+    """Say whether the operator's lists let this detected type, and all that lies in the same bytes, pass."""
+    return _type_refused((detected_type, *embedded), rules) is None
 
 
-def disguised(detected_type: str, declared: Declared) -> bool:
-    """Say whether a program comes under the type or the name of an image or a document."""
-    if detected_type not in _EXECUTABLES:
-        return False
-    declared_type = (declared.content_type or "").partition(";")[0].strip().lower()
-    if declared_type.startswith(_HARMLESS_TYPES) or any(w in declared_type for w in _HARMLESS_TYPE_WORDS):
-        return True
-    suffix = (declared.filename or "").rpartition(".")[2].strip().lower()
-    return suffix in _HARMLESS_SUFFIXES
+def _type_refused(kinds: tuple[str, ...], rules: Rules) -> str | None:
+    return refused(kinds, only=rules.allowed_types, never=rules.blocked_types)
 
 
-def _matches(detected_type: str, patterns: Iterable[str]) -> bool:
-    names = _WINDOWS_PROGRAM if detected_type in _WINDOWS_PROGRAM else {detected_type}
-    family = detected_type.partition("/")[0] + "/*"
-    return any(pattern in {*names, family, "*/*"} for pattern in patterns)
+def _refused_beforehand(detected_type: str, standing: Standing) -> Verdict | None:
+    for reason, rule in ((standing.blocked, BLOCKED_RULE), (standing.banned, BANNED_RULE)):
+        if reason is not None:
+            info = f"{rule}: {reason}"
+            return Verdict(Result.FORBIDDEN, False, info, detected_type, "policy", rule)
+    return None
+
+
+def _found(
+    reports: Sequence[Report], kinds: tuple[str, ...], declared: Declared, rules: Rules, standing: Standing
+) -> Verdict:
+    """Judge by what was found alone; `kinds` are the detected type and those of what else is there."""
+    counting = [_let_be(report, standing) for report in reports if not report.shadow]
+    return (
+        _infected(counting, kinds[0])
+        or _forbidden(counting, kinds, declared, rules)
+        or _unscannable(counting, kinds[0], rules)
+        or _clean(counting, kinds[0], rules)
+    )
+
+
+def _by(report: Report, verdict: Verdict) -> Verdict:
+    return replace(verdict, epoch=report.version or None)
+
+
+def _let_be(report: Report, standing: Standing) -> Report:
+    finding = report.finding
+    if isinstance(finding, Infected) and (report.engine, finding.signature) in standing.allowed_signatures:
+        return replace(report, finding=Clean())
+    return report
 
 
 def _infected(reports: Sequence[Report], detected_type: str) -> Verdict | None:
@@ -124,25 +152,30 @@ def _infected(reports: Sequence[Report], detected_type: str) -> Verdict | None:
         if isinstance(report.finding, Infected):
             name = report.finding.signature
             info = f"infected: {name} (found by {report.engine})"
-            return Verdict(Result.INFECTED, False, info, detected_type, report.engine, name)
+            return _by(report, Verdict(Result.INFECTED, False, info, detected_type, report.engine, name))
     return None
 
 
 def _forbidden(
-    reports: Sequence[Report], detected_type: str, declared: Declared, rules: Rules
+    reports: Sequence[Report], kinds: tuple[str, ...], declared: Declared, rules: Rules
 ) -> Verdict | None:
-    if not type_allowed(detected_type, rules):
-        info = f"files of type {detected_type} are not allowed here"
+    detected_type = kinds[0]
+    if (kind := _type_refused(kinds, rules)) is not None:
+        info = f"{_named(kind, kinds)} are not allowed here"
         return Verdict(Result.FORBIDDEN, False, info, detected_type, "policy", TYPE_RULE)
-    if disguised(detected_type, declared):
-        info = f"a program ({detected_type}) under the name or type of an image or a document"
+    if (kind := disguised(kinds, declared)) is not None:
+        info = f"a program ({kind}) under the name or type of an image or a document"
         return Verdict(Result.FORBIDDEN, False, info, detected_type, "policy", DISGUISE_RULE)
     for report in reports:
         if isinstance(report.finding, Forbidden):
             rule = report.finding.rule
             info = f"forbidden: {rule} (found by {report.engine})"
-            return Verdict(Result.FORBIDDEN, False, info, detected_type, report.engine, rule)
+            return _by(report, Verdict(Result.FORBIDDEN, False, info, detected_type, report.engine, rule))
     return None
+
+
+def _named(kind: str, kinds: tuple[str, ...]) -> str:
+    return f"files of type {kind}" if kind == kinds[0] else f"files of type {kinds[0]} that hold {kind}"
 
 
 def _unscannable(reports: Sequence[Report], detected_type: str, rules: Rules) -> Verdict | None:
@@ -162,7 +195,7 @@ def _unscannable_verdict(report: Report, finding: Unscannable, detected_type: st
     release = finding.cause in rules.serve
     info = f"not scanned: {finding.detail}"
     result = Result.UNSCANNABLE if finding.cause.permanent else Result.ERROR
-    return Verdict(result, release, info, detected_type, report.engine, finding.cause.value)
+    return _by(report, Verdict(result, release, info, detected_type, report.engine, finding.cause.value))
 
 
 def _clean(reports: Sequence[Report], detected_type: str, rules: Rules) -> Verdict:

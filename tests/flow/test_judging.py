@@ -10,6 +10,7 @@ from structlog.testing import capture_logs
 
 from ostiary import judging
 from ostiary.blob import Blob
+from ostiary.engines.filetype import FileType
 from ostiary.engines.interface import Sample, Statement
 from ostiary.errors import EngineError
 from ostiary.inspection import Station, inspect
@@ -290,9 +291,9 @@ async def test_one_time_limit_for_the_whole_inspection(
     loop, given = asyncio.get_running_loop(), []
     now = loop.time()
 
-    async def slow(_: Blob) -> str:
+    async def slow(_: Blob) -> FileType:
         monkeypatch.setattr(loop, "time", lambda: now + 20)
-        return "image/png"
+        return FileType("image/png")
 
     async def spy(sample: Sample, stations: Sequence[Station], timeout: float) -> tuple[Report, ...]:  # noqa: ASYNC109
         given.append(timeout)

@@ -7,7 +7,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ostiary.model import Cause, Clean, Declared, Finding, Forbidden, Infected, Report, Result, Unscannable
-from ostiary.policy import DISGUISE_RULE, TYPE_RULE, Rules, judge, oversize, type_allowed
+from ostiary.policy import (
+    BANNED_RULE,
+    BLOCKED_RULE,
+    DISGUISE_RULE,
+    TYPE_RULE,
+    Rules,
+    Standing,
+    judge,
+    oversize,
+    type_allowed,
+)
 
 PNG = "image/png"
 NOBODY_SAYS = Declared()
@@ -120,6 +130,8 @@ def test_what_blocks_goes_before_what_is_served() -> None:
         (Rules(allowed_types=(PNG,)), True),
         (Rules(allowed_types=("image/*",)), True),
         (Rules(allowed_types=("*/*",)), True),
+        (Rules(allowed_types=("image/p*",)), True),
+        (Rules(blocked_types=("image/p*",)), False),
         (Rules(allowed_types=("image/jpeg",)), False),
         (Rules(allowed_types=()), False),
         (Rules(blocked_types=(PNG,)), False),
@@ -174,6 +186,97 @@ def test_a_program_under_a_harmless_name_is_forbidden(
     verdict = judge([Report("a", Clean())], detected, declared, Rules())
     assert (verdict.name == DISGUISE_RULE) is refused
     assert verdict.release is not refused
+
+
+@pytest.mark.parametrize(
+    ("rules", "allowed"),
+    [
+        (Rules(), True),
+        (Rules(allowed_types=("image/*",)), False),
+        (Rules(allowed_types=("image/*", "application/zip")), True),
+        (Rules(blocked_types=("application/zip",)), False),
+        (Rules(blocked_types=("application/x-*",)), True),
+    ],
+)
+def test_type_lists_hold_for_all_that_lies_in_the_bytes(rules: Rules, allowed: bool) -> None:  # noqa: FBT001
+    """A zip behind an image is a zip: all types must be allowed, none may be blocked."""
+    verdict = judge([Report("a", Clean())], PNG, NOBODY_SAYS, rules, embedded=("application/zip",))
+    assert verdict.release is allowed
+    assert verdict.detected_type == PNG
+    if not allowed:
+        assert (verdict.result, verdict.name) == (Result.FORBIDDEN, TYPE_RULE)
+        assert verdict.info == "files of type image/png that hold application/zip are not allowed here"
+
+
+def test_a_program_behind_an_image_is_a_program_in_disguise() -> None:
+    """What else lies in the bytes counts for the rule about programs, too."""
+    declared = Declared("image/png", "photo.png")
+    verdict = judge([Report("a", Clean())], PNG, declared, Rules(), embedded=("application/x-dosexec",))
+    assert (verdict.name, verdict.release) == (DISGUISE_RULE, False)
+
+
+REASON = "incident 7"
+STANDINGS = st.builds(
+    Standing,
+    st.none() | st.just(REASON),
+    st.none() | st.just(REASON),
+    st.none() | st.just(REASON),
+    st.frozensets(st.tuples(st.sampled_from(["a", "b"]), st.just("Eicar"))),
+)
+
+
+@given(REPORTS, RULES, STANDINGS)
+def test_the_order_of_what_was_decided(reports: list[Report], rules: Rules, standing: Standing) -> None:
+    """A blocked digest goes before a banned origin, that before an allowed digest, that before findings."""
+    verdict = judge(reports, PNG, NOBODY_SAYS, rules, standing=standing)
+    if standing.blocked is not None:
+        assert (verdict.release, verdict.name) == (False, BLOCKED_RULE)
+    elif standing.banned is not None:
+        assert (verdict.release, verdict.name) == (False, BANNED_RULE)
+    elif standing.allowed is not None:
+        assert verdict.release
+    if verdict.name in {BLOCKED_RULE, BANNED_RULE}:
+        assert (verdict.result, verdict.engine) == (Result.FORBIDDEN, "policy")
+        assert REASON in verdict.info
+
+
+@given(REPORTS, RULES)
+def test_allowed_bytes_are_not_called_clean_for_it(reports: list[Report], rules: Rules) -> None:
+    """An allowed digest opens the door and changes nothing else: the finding keeps its name."""
+    without = judge(reports, PNG, NOBODY_SAYS, rules)
+    allowed = judge(reports, PNG, NOBODY_SAYS, rules, standing=Standing(allowed=REASON))
+    assert (allowed.result, allowed.engine, allowed.name) == (without.result, without.engine, without.name)
+    assert allowed.release
+    assert without.info in allowed.info
+    assert (REASON in allowed.info) is not without.release
+
+
+def test_allowed_bytes_go_past_the_type_lists() -> None:
+    """An operator who allows these very bytes means them, whatever type they have."""
+    rules = Rules(allowed_types=("video/*",))
+    assert judge([Report("a", Clean())], PNG, NOBODY_SAYS, rules, standing=Standing(allowed=REASON)).release
+
+
+def test_an_allowed_signature_is_no_finding() -> None:
+    """It counts for that engine and that name alone, and lets that engine vouch for the rest."""
+    standing = Standing(allowed_signatures=frozenset({("a", "Eicar")}))
+    for engine, finding, result in (
+        ("a", Infected("Eicar"), Result.CLEAN),
+        ("a", Infected("Eicar, Other"), Result.INFECTED),
+        ("b", Infected("Eicar"), Result.INFECTED),
+        ("a", Forbidden("Eicar"), Result.FORBIDDEN),
+    ):
+        verdict = judge([Report(engine, finding)], PNG, NOBODY_SAYS, Rules(), standing=standing)
+        assert verdict.result is result
+    reports = [Report("a", Infected("Eicar")), Report("b", Infected("Other"))]
+    assert judge(reports, PNG, NOBODY_SAYS, Rules(), standing=standing).name == "Other"
+
+
+def test_what_is_only_observed_is_released_though_blocked() -> None:
+    """With `--observe` blocked digests and banned origins are served too, and the verdict says so."""
+    for standing in (Standing(blocked=REASON), Standing(banned=REASON)):
+        verdict = judge([Report("a", Clean())], PNG, NOBODY_SAYS, Rules(observe=True), standing=standing)
+        assert (verdict.release, verdict.observed) == (True, True)
 
 
 def test_oversize_is_refused_by_default_and_served_by_choice() -> None:

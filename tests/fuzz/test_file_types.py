@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ostiary.engines.filetype import TypeDetector
+from ostiary.file_types.view import View
 from tests.fuzz.mutations import mutated
 from tests.rules.archives import encrypted_zip, gzip_bomb, overlapping_zip, streamed_zip
 from tests.rules.formats import BENIGN
@@ -85,6 +86,7 @@ def detector() -> Iterator[TypeDetector]:
 @given(mutated(st.sampled_from(FILES), WORDS, most=8))
 def test_any_head_has_a_sane_type(detector: TypeDetector, head: bytes) -> None:
     """One MIME type in lower case, the same each time, whatever the bytes."""
-    found = detector._of(head)
-    assert _SANE.fullmatch(found)
-    assert detector._of(head) == found
+    found = detector._of(View.of(head))
+    assert all(_SANE.fullmatch(kind) for kind in (found.name, *found.embedded))
+    assert found.name not in found.embedded
+    assert detector._of(View.of(head)) == found

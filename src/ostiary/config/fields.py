@@ -14,7 +14,8 @@ from pydantic import AfterValidator, BeforeValidator, Field, Strict, WithJsonSch
 from ostiary.config.section import Kind, complaint, shown
 
 _PART: Final = r"[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}"  # RFC 6838, 4.2
-_MIME_TYPE: Final = re.compile(rf"{_PART}/(?:{_PART}|\*)|\*/\*")
+_SUBTYPES: Final = r"(?!\S*\*\*)[A-Za-z0-9*][A-Za-z0-9!#$&^_.+*-]{0,126}"
+_MIME_TYPE: Final = re.compile(rf"{_PART}/{_SUBTYPES}|\*/\*")
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 _HOST: Final = re.compile(r"[!-~]{1,255}")
 
@@ -77,7 +78,7 @@ Name = Annotated[str, AfterValidator(_name), Kind("name")]
 """What logs and metrics call something."""
 
 MimeType = Annotated[str, AfterValidator(_mime_type), Kind("media type")]
-"""A media type in lower case; `image/*` stands for all images."""
+"""A media type in lower case; `image/*` stands for all images, `application/vnd.ms-*` for what begins so."""
 
 OnUnscannable = Literal["block", "serve"]
 """What becomes of a file that nobody could scan."""

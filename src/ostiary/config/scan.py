@@ -35,12 +35,13 @@ class ScanSettings(Section):
     its last argument. With `rm`, or where the command is not installed, Ostiary removes it itself."""
 
     allowed_mimetypes: tuple[MimeType, ...] | None = None
-    """The only types that pass, as detected from the bytes; `image/*` stands for all images.
-    null: all. Not together with `scan.blocked_mimetypes`."""
+    """The only types that pass, as detected from the bytes, of the file and of all that lies in it
+    (docs/topics/file-types.md); `image/*` stands for all images. null: all. Not
+    together with `scan.blocked_mimetypes`."""
 
     blocked_mimetypes: tuple[MimeType, ...] | None = None
-    """Types that never pass, as detected from the bytes. Not together with
-    `scan.allowed_mimetypes`."""
+    """Types that never pass, as detected from the bytes, of the file or of anything that lies in it;
+    `application/vnd.ms-*` stands for all that begin so. Not together with `scan.allowed_mimetypes`."""
 
     max_size: PositiveSize = 100_000_000
     """The largest file that is scanned."""

@@ -1,7 +1,8 @@
-"""File types: what the bytes are, whatever anybody declares. libmagic, off the event loop.
+"""File types: what the bytes are, whatever anybody declares. libmagic and our own looks, off the event loop.
 
-The detected type is shown to engines and judged by `ostiary.policy` against the operator's lists.
-A libmagic handle may be used by one thread at a time, so each thread of the pool has its own.
+The detected types are shown to engines and judged by `ostiary.policy` against the operator's lists.
+The looks themselves are in `ostiary.file_types`; here are the threads and the reading. A libmagic
+handle may be used by one thread at a time, so each thread of the pool has its own.
 """
 
 import asyncio
@@ -11,16 +12,16 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
 from ostiary.blob import Blob
-from ostiary.blocking import run_blocking
+from ostiary.blocking import to_its_end
 from ostiary.engines.libmagic import library
+from ostiary.file_types.look import RULES, UNKNOWN, FileType, look
+from ostiary.file_types.view import HEAD, View
 
-UNKNOWN: Final = "application/octet-stream"
-"""What bytes of no detectable type are called; ciphertext looks like that."""
+__all__ = ["UNKNOWN", "FileType", "TypeDetector", "library_version"]
 
 _TYPE: Final = re.compile(
     r"[a-z0-9][a-z0-9!#$&^_.+-]{0,126}/[a-z0-9][a-z0-9!#$&^_.+-]{0,126}"
 )  # RFC 6838, 4.2
-_HEAD: Final = 36 << 10  # bytes that libmagic sees: an ISO image says so behind 32 KiB; more is slow on text
 
 
 class TypeDetector:
@@ -32,14 +33,17 @@ class TypeDetector:
         self._local = threading.local()
         self._handles: list[int] = []
 
-    async def detect(self, blob: Blob) -> str:
-        """Return the MIME type of the bytes, lower case; UNKNOWN when libmagic can't say.
+    async def detect(self, blob: Blob) -> FileType:
+        """Return what the bytes are, and what else lies in them; UNKNOWN when nobody can say.
 
-        The head is read before the thread starts, so the caller may be cancelled and close the
-        blob at any time.
+        The caller may be cancelled and close the blob at any time: bytes in memory stay, and a
+        look at a file is waited for.
         """
-        head = blob.data[:_HEAD] if blob.data is not None else await run_blocking(blob.read, 0, _HEAD)
-        return await asyncio.get_running_loop().run_in_executor(self._pool, self._of, head)
+        loop = asyncio.get_running_loop()
+        if blob.data is not None:
+            return await loop.run_in_executor(self._pool, self._of, View.of(blob.data))
+        view = View(blob.size, blob.read)
+        return await to_its_end(loop.run_in_executor(self._pool, self._of, view))
 
     def close(self) -> None:
         """End the threads, after the few milliseconds that their last looks take, and free the handles."""
@@ -47,15 +51,15 @@ class TypeDetector:
         while self._handles:
             self._library.close(self._handles.pop())
 
-    def _of(self, head: bytes) -> str:
+    def _of(self, view: View) -> FileType:
         handle: int | None = getattr(self._local, "handle", None)
         if handle is None:
             handle = self._local.handle = self._library.handle()
             self._handles.append(handle)
-        found = (self._library.mime_type(handle, head) or UNKNOWN).lower()
-        return found if _TYPE.fullmatch(found) else UNKNOWN
+        guess = (self._library.mime_type(handle, view.piece(0, HEAD)) or UNKNOWN).lower()
+        return look(guess if _TYPE.fullmatch(guess) else UNKNOWN, view)
 
 
 def library_version() -> str:
-    """Return libmagic's version, which is part of what a verdict depends on."""
-    return f"libmagic {library().version / 100:.2f}"
+    """Return what decides about types, a part of what a verdict depends on."""
+    return f"libmagic {library().version / 100:.2f}, rules {RULES}"
