@@ -16,6 +16,7 @@ from ostiary.engines.interface import Sample
 from ostiary.engines.script import ScriptEngine
 from ostiary.errors import ConfigError, EngineError
 from ostiary.model import Clean, Finding, Infected
+from tests.engines.asking import until
 from tests.engines.conftest import LoopRunner
 
 SMALL: Final = b"the bytes of a file"
@@ -366,6 +367,27 @@ def test_at_most_so_many_at_once(bench: Bench, run: LoopRunner) -> None:
     counts = [int(line) for line in bench.said().split()]
     assert len(counts) == 10
     assert set(counts) <= {1, 2}
+
+
+def test_first_scans_go_first(bench: Bench, run: LoopRunner) -> None:
+    """Who comes again, after a change of signatures, waits behind who is there for the first time."""
+    bench.write('cat "$1" >> "$out/said"')
+
+    async def both() -> None:
+        engine = bench.engine(concurrency=1)
+        await engine.start()
+        await engine._turns.acquire()
+        with Blob.of(b"again ") as old, Blob.of(b"first ") as new:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(engine.inspect(Sample(old, "x/y", again=True)))
+                await until(lambda: len(engine._turns._again) == 1)
+                group.create_task(engine.inspect(Sample(new, "x/y")))
+                await until(lambda: len(engine._turns._first) == 1)
+                engine._turns.release()
+        await engine.close()
+
+    run(both())
+    assert bench.said() == "first again "
 
 
 def test_the_version_follows_the_script(bench: Bench, run: LoopRunner) -> None:

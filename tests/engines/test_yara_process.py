@@ -9,20 +9,31 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ostiary.blob import Blob
+from ostiary.engines.yara_canary import KEY, Canary
 from ostiary.engines.yara_frames import Frame, receive_frame, send_frame
 from ostiary.engines.yara_job import Job
-from ostiary.engines.yara_process import CompiledRules, Process, compile_sources, finding_of
+from ostiary.engines.yara_process import KINDS, CompiledRules, Process, compile_in, finding_of
 from ostiary.engines.yara_sources import RuleSource
-from ostiary.errors import ConfigError, EngineError
+from ostiary.errors import EngineError
 from ostiary.model import Cause, Clean, Infected, Unscannable
 
-RULES = CompiledRules(b"", "digest", {("file0", "a"): (0, 1), ("file0", "b"): (0, 0), ("file1", "a"): (3, 2)})
+RULES = CompiledRules(
+    b"",
+    "digest",
+    {("file0", "a"): (0, 1), ("file0", "b"): (0, 0), ("file1", "a"): (3, 2), KEY: (len(KINDS), 3)},
+)
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-2, 9) | st.sampled_from(["file0", "file1", "a", "b", ""]),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=2),
     max_leaves=8,
 )
+
+
+def some_rules() -> CompiledRules:
+    """Return rules with one that always matches."""
+    with Process() as process:
+        return compile_in(process, [RuleSource("file0", "x.yar", "rule a { condition: true }")], Canary())
 
 
 @pytest.mark.parametrize(
@@ -32,11 +43,13 @@ JSON = st.recursive(
         ({"size": 5, "matches": [["file0", "a"]]}, Infected("a")),
         ({"size": 5, "matches": [["file0", "a"], ["file0", "b"]]}, Infected("b")),
         ({"size": 5, "matches": [["file1", "a"]]}, Unscannable(Cause.MACRO, "rule a")),
+        ({"size": 5, "matches": [list(KEY)]}, Infected("Ostiary.Canary")),
+        ({"size": 5, "matches": [list(KEY), ["file1", "a"]]}, Unscannable(Cause.MACRO, "rule a")),
         ({"timeout": True}, Unscannable(Cause.TIMEOUT, "the YARA rules took too long")),
     ],
 )
 def test_findings(head: Mapping[str, Any], finding: object) -> None:
-    """Of several rules the strongest kind decides, then the order of the files."""
+    """Of several rules the strongest kind decides, then the order of the files; the canary is the weakest."""
     assert finding_of(Frame(head), RULES, 5) == finding
 
 
@@ -105,7 +118,7 @@ def test_a_process_that_does_not_load_is_refused() -> None:
 
 def test_a_stopped_job_does_not_begin() -> None:
     """A job that was stopped before its process was there ends with an error, and so does the process."""
-    job = Job(compile_sources([RuleSource("file0", "x.yar", "rule a { condition: true }")]), 1, None)
+    job = Job(some_rules(), 1, None)
     job.stop()
     with pytest.raises(EngineError), Blob.of(b"x") as blob:
         job.run(blob)
@@ -114,7 +127,7 @@ def test_a_stopped_job_does_not_begin() -> None:
 
 def test_a_job_stopped_after_its_end_gives_its_process_up_only_if_it_was_running() -> None:
     """What is finished is left alone: the process is fit for the next scan."""
-    job = Job(compile_sources([RuleSource("file0", "x.yar", "rule a { condition: true }")]), 1, None)
+    job = Job(some_rules(), 1, None)
     with Blob.of(b"x") as blob:
         assert job.run(blob) == Infected("a")
     job.stop()
@@ -125,7 +138,7 @@ def test_a_job_stopped_after_its_end_gives_its_process_up_only_if_it_was_running
 
 def test_a_process_killed_at_the_last_moment_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the kill comes after the answer, the finding stands and the process goes."""
-    job = Job(compile_sources([RuleSource("file0", "x.yar", "rule a { condition: true }")]), 1, None)
+    job = Job(some_rules(), 1, None)
     monkeypatch.setattr(Process, "kill", lambda _process: None)  # it arrives too late
     job.stop()
     with Blob.of(b"x") as blob:
@@ -135,9 +148,9 @@ def test_a_process_killed_at_the_last_moment_is_not_kept(monkeypatch: pytest.Mon
 
 def test_no_process_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where no process can be started, rules are a start error and scans are errors."""
-    rules = compile_sources([RuleSource("file0", "x.yar", "rule a { condition: true }")])
+    rules = some_rules()
     monkeypatch.setattr("sys.executable", "/nonexistent")
-    with pytest.raises(ConfigError, match="No such file"):
-        compile_sources([RuleSource("file0", "x.yar", "rule a { condition: true }")])
+    with pytest.raises(OSError, match="No such file"):
+        Process()
     with pytest.raises(EngineError, match="no scan process"), Blob.of(b"x") as blob:
         Job(rules, 1, None).run(blob)

@@ -25,6 +25,7 @@ from ostiary.blob import Blob
 from ostiary.blocking import run_blocking, to_its_end
 from ostiary.engines.interface import Sample, Statement
 from ostiary.engines.script_removal import PLAIN, installed, removal_words, remove
+from ostiary.engines.slots import Slots
 from ostiary.errors import ConfigError, EngineError
 from ostiary.model import Clean, Infected
 
@@ -57,7 +58,7 @@ class ScriptEngine:
         self._fleeting_exit_codes = fleeting_exit_codes
         self._removal_command = removal_command
         self._removal: tuple[str, ...] = ()
-        self._turns = asyncio.Semaphore(concurrency)
+        self._turns = Slots(concurrency)
         self._threads = ThreadPoolExecutor(concurrency, thread_name_prefix="script")
         self._home: Path | None = None
         self._lock: int | None = None
@@ -82,8 +83,12 @@ class ScriptEngine:
     async def inspect(self, sample: Sample) -> Statement:
         """Run the script on a copy of the sample; EngineError if it could not scan."""
         version = await self.version()
-        async with self._turns, self._file(sample.blob) as path:
-            code = await self._run(path)
+        await self._turns.acquire(again=sample.again)
+        try:
+            async with self._file(sample.blob) as path:
+                code = await self._run(path)
+        finally:
+            self._turns.release()
         if code < 0:
             raise EngineError(f"{self._script} was killed by signal {-code} ({signal.strsignal(-code)})")
         if code in self._error_exit_codes:
@@ -105,6 +110,11 @@ class ScriptEngine:
             return frozenset({await self.version()})
         except EngineError:
             return frozenset()
+
+    @property
+    def directional(self) -> bool:
+        """It does not: bytes are bytes."""
+        return False
 
     @property
     def specimens(self) -> None:

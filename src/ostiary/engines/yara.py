@@ -20,11 +20,16 @@ import structlog
 from ostiary.blob import Blob
 from ostiary.blocking import run_blocking
 from ostiary.engines.interface import Sample, Specimens, Statement
+from ostiary.engines.slots import Slots
+from ostiary.engines.specimens import harmless
+from ostiary.engines.watched_files import WatchedFiles
+from ostiary.engines.yara_canary import Canary
+from ostiary.engines.yara_compilation import compiled
 from ostiary.engines.yara_job import Job
-from ostiary.engines.yara_process import CompiledRules, Process, compile_sources
-from ostiary.engines.yara_sources import BUILTIN, read_sources
+from ostiary.engines.yara_process import CompiledRules, Process
+from ostiary.engines.yara_sources import BUILTIN, digest, read_sources, rule_files
 from ostiary.errors import ConfigError, EngineError
-from ostiary.model import Finding
+from ostiary.model import Clean, Finding
 
 LARGE: Final = 1 << 20
 """Bytes above which files are scanned one at a time."""
@@ -32,6 +37,7 @@ LARGE: Final = 1 << 20
 CANCEL_GRACE: Final = 0.2
 """Seconds that a cancelled scan gets to end by itself: a new process costs more than most scans."""
 
+_NOT_RUNNING: Final = "the yara engine is not running"
 _YARA_X: Final = installed_version("yara-x")
 
 log = structlog.get_logger()
@@ -52,23 +58,19 @@ class YaraEngine:
         self._paths = tuple(rules)
         self._timeout = max(1, int(timeout))  # YARA-X counts whole seconds
         self._concurrency = concurrency
-        self._turns = asyncio.Semaphore(concurrency)
-        self._large = asyncio.Semaphore(1)
+        self._turns = Slots(concurrency)
+        self._large = Slots(1)
         self._threads = ThreadPoolExecutor(concurrency, thread_name_prefix=f"yara-{name}")
         self._rules: CompiledRules | None = None
         self._idle: list[Process] = []
         self._jobs: set[Job] = set()
         self._closed = False
+        self._canary = Canary()
+        self._watched = WatchedFiles(name, lambda: rule_files(self._paths), self._read, self._use)
 
     async def start(self) -> None:
-        """Compile the rules and start the first process; ConfigError names what is broken."""
-        self._rules = await run_blocking(lambda: compile_sources(read_sources(self._paths)))
-        for warning in self._rules.warnings:
-            log.warning("doubtful YARA rule", engine=self.name, warning=warning)
-        try:
-            await self._scan(Blob.of(b""))
-        except EngineError as error:
-            raise ConfigError(f"the YARA rules can't be used: {error}") from error
+        """Compile the rules, start the first process, watch the files; ConfigError names what is broken."""
+        await self._watched.start()
 
     async def version(self) -> str:
         """Return YARA-X's version and the digest of the rules that decide."""
@@ -83,12 +85,22 @@ class YaraEngine:
 
     async def inspect(self, sample: Sample) -> Statement:
         """Scan all bytes; EngineError if that could not be done. Ends only when the scan has."""
-        return await self._scan(sample.blob)
+        return await self._scan(sample.blob, again=sample.again)
 
     @property
-    def specimens(self) -> Specimens | None:
-        """A canary that the rules find."""
-        return None
+    def directional(self) -> bool:
+        """It does not: bytes are bytes."""
+        return False
+
+    @property
+    def specimens(self) -> Specimens:
+        """Bytes in which the canary is found, a rule of ours beside the others."""
+        return Specimens(self._canary.specimen, harmless)
+
+    @property
+    def fault(self) -> str | None:
+        """What is wrong with the rules as they are now, while older ones count; None while they count."""
+        return self._watched.fault
 
     async def signed_at(self) -> float | None:
         """Return None: rules have no date."""
@@ -99,6 +111,7 @@ class YaraEngine:
         if self._closed:
             return
         self._closed = True
+        await self._watched.close()
         for job in self._jobs:
             job.stop()
         for _ in range(self._concurrency):
@@ -111,28 +124,52 @@ class YaraEngine:
 
     def _current(self) -> CompiledRules:
         if self._rules is None or self._closed:
-            raise EngineError("the yara engine is not running")
+            raise EngineError(_NOT_RUNNING)
         return self._rules
 
+    async def _read(self) -> CompiledRules:
+        """Return the rules as they are now, compiled and tried out in a process that is kept."""
+        sources = await run_blocking(read_sources, self._paths)
+        if self._rules is not None and self._rules.digest == await run_blocking(digest, sources):
+            return self._rules
+        rules = await compiled(sources, self._canary)
+        try:
+            finding = await self._judged(rules, Blob.of(self._canary.specimen))
+        except EngineError as error:
+            raise ConfigError(f"the YARA rules can't be used: {error}") from error
+        if finding == Clean():
+            raise ConfigError("the YARA rules can't be used: what they must find is not found")
+        return rules
+
+    def _use(self, rules: CompiledRules) -> None:
+        if rules is not self._rules:
+            for warning in rules.warnings:
+                log.warning("doubtful YARA rule", engine=self.name, warning=warning)
+        self._rules = rules
+
     @asynccontextmanager
-    async def _turn(self, size: int) -> AsyncIterator[None]:
+    async def _turn(self, size: int, *, again: bool) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
-            if size > LARGE:
-                await stack.enter_async_context(self._large)
-            await stack.enter_async_context(self._turns)
+            for slots in (self._large, self._turns) if size > LARGE else (self._turns,):
+                await slots.acquire(again=again)
+                stack.callback(slots.release)
             yield
 
-    async def _scan(self, blob: Blob) -> Statement:
-        async with self._turn(blob.size):
+    async def _scan(self, blob: Blob, *, again: bool) -> Statement:
+        async with self._turn(blob.size, again=again):
             rules = self._current()
-            job = Job(rules, self._timeout, await self._idle_process(rules))
-            self._jobs.add(job)
-            try:
-                self._current()  # closed meanwhile: `close` did not see this job
-                return Statement(await self._finished(job, blob), _version_of(rules))
-            finally:
-                self._jobs.remove(job)
-                await self._give_back(job)
+            return Statement(await self._judged(rules, blob), _version_of(rules))
+
+    async def _judged(self, rules: CompiledRules, blob: Blob) -> Finding:
+        job = Job(rules, self._timeout, await self._idle_process(rules))
+        self._jobs.add(job)
+        try:
+            if self._closed:  # meanwhile: `close` did not see this job
+                raise EngineError(_NOT_RUNNING)
+            return await self._finished(job, blob)
+        finally:
+            self._jobs.remove(job)
+            await self._give_back(job)
 
     async def _idle_process(self, rules: CompiledRules) -> Process | None:
         """Take an idle process that holds just these rules; end those that hold others or have died."""

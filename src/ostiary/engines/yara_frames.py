@@ -19,7 +19,7 @@ HEAD_LIMIT: Final = 8 << 20
 """Bytes of JSON in one frame: a rule list of some ten thousand names."""
 
 BODY_LIMIT: Final = 256 << 20
-"""Bytes of a frame's body: compiled rules, or a sample of up to 1 MiB."""
+"""Bytes of a frame's body: rules, compiled or to be compiled, or a sample of up to 1 MiB."""
 
 
 class FrameError(Exception):

@@ -5,16 +5,18 @@ under way end at once with EngineError. What the process says is checked: only a
 the number of bytes that the blob has, and rules that we loaded, is a finding.
 """
 
+import json
 import os
 import socket
 import subprocess
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final, Self
 
 from ostiary.blob import Blob
+from ostiary.engines.child_process import command, environment
+from ostiary.engines.yara_canary import KEY, SIGNATURE, Canary
 from ostiary.engines.yara_frames import Frame, FrameError, receive_frame, send_frame
 from ostiary.engines.yara_sources import RuleSource, digest
 from ostiary.errors import ConfigError, EngineError
@@ -28,6 +30,8 @@ START_SECONDS: Final = 30.0
 
 KINDS: Final = ("infected", "forbidden", "encrypted_archive", "macro", "limit")
 """What a rule's meta `finding` may say, strongest first; without it a match is `infected`."""
+
+_CANARY_RANK: Final = len(KINDS)  # whatever else matches is stronger
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +52,11 @@ class Process:
         ours, theirs = socket.socketpair()
         with theirs:
             try:
-                self._child = subprocess.Popen(
-                    [sys.executable, "-P", "-s", "-m", "ostiary.engines.yara_worker"],
+                self._child = subprocess.Popen(  # noqa: S603  (our own module, no shell)
+                    command("ostiary.engines.yara_worker"),
                     stdin=theirs.fileno(),
                     stdout=subprocess.DEVNULL,
-                    env=_environment(),
+                    env=environment(),
                     process_group=0,
                 )
             except BaseException:
@@ -114,12 +118,12 @@ class Process:
         self.end()
 
 
-def compile_sources(sources: Sequence[RuleSource]) -> CompiledRules:
-    """Compile in a process of its own; ConfigError naming the file and line that is at fault."""
-    triples = [[source.namespace, source.origin, source.text] for source in sources]
+def compile_in(process: Process, sources: Sequence[RuleSource], canary: Canary) -> CompiledRules:
+    """Compile in a new process, with the canary; ConfigError naming the file and line that is at fault."""
+    triples = [(source.namespace, source.origin, source.text) for source in sources]
+    body = json.dumps([*triples, canary.source], ensure_ascii=False).encode()
     try:
-        with Process() as process:
-            reply = process.ask({"job": "compile", "sources": triples}, seconds=COMPILE_SECONDS)
+        reply = process.ask({"job": "compile"}, body, seconds=COMPILE_SECONDS)
     except (EngineError, OSError) as error:
         raise ConfigError(f"the YARA rules could not be compiled: {error}") from error
     if "error" in reply.head:
@@ -152,6 +156,8 @@ def finding_of(reply: Frame, rules: CompiledRules, size: int) -> Finding:
     if not found:
         return Clean()
     (rank, _), name = min(found)
+    if rank == _CANARY_RANK:
+        return Infected(SIGNATURE)
     match KINDS[rank]:
         case "infected":
             return Infected(name)
@@ -165,6 +171,9 @@ def _order(
     entries: Sequence[Sequence[Any]], origins: Mapping[str, str]
 ) -> Iterator[tuple[tuple[str, str], tuple[int, int]]]:
     for position, (namespace, name, finding) in enumerate(entries):
+        if (namespace, name) == KEY:
+            yield KEY, (_CANARY_RANK, position)
+            continue
         kind = "infected" if finding is None else finding
         if kind not in KINDS:
             known = ", ".join(KINDS)
@@ -182,10 +191,3 @@ def _descriptor(blob: Blob) -> Iterator[int]:
         yield descriptor
     finally:
         os.close(descriptor)
-
-
-def _environment() -> dict[str, str]:
-    """Return what the process needs to import what we import, and none of our secrets."""
-    kept = {name: os.environ[name] for name in ("LD_LIBRARY_PATH", "PYTHONHOME") if name in os.environ}
-    path = os.pathsep.join(entry for entry in sys.path if entry)
-    return {**kept, "PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"}

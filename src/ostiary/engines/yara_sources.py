@@ -62,14 +62,24 @@ def digest(sources: Sequence[RuleSource]) -> str:
     return state.hexdigest()[:32]
 
 
+def rule_files(rules: Sequence[str | Path]) -> Iterator[Path]:
+    """Yield the files that the operator's rules are in, as they are now. Blocks; ConfigError."""
+    for entry in rules:
+        if entry != BUILTIN:
+            yield from _files_at(Path(entry))
+
+
 def _files(rules: Sequence[str | Path]) -> Iterator[tuple[str, bytes]]:
     for entry in rules:
         if entry == BUILTIN:
             yield from _builtin()
             continue
-        path = Path(entry)
-        for file in _in_folder(path) if path.is_dir() else [path]:
+        for file in _files_at(Path(entry)):
             yield str(file), _read(file)
+
+
+def _files_at(path: Path) -> list[Path]:
+    return _in_folder(path) if path.is_dir() else [path]
 
 
 def _builtin() -> Iterator[tuple[str, bytes]]:

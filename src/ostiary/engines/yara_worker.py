@@ -8,6 +8,7 @@ socket closes. One frame in, one frame out; `ostiary.engines.yara_process` is th
 """
 
 import io
+import json
 import os
 import resource
 import signal
@@ -40,7 +41,7 @@ def main() -> None:
         if first is None:
             return
         if first.head.get("job") == "compile":
-            send_frame(connection, *compile_rules(first.head["sources"]))
+            send_frame(connection, *compile_rules(json.loads(first.body)))
         else:
             silence(2)
             serve(connection, first)
