@@ -72,3 +72,4 @@ peers:
 
 test-setup: develop peers ## set up all that the tests need, and run none
 	@scripts/debian.sh
+	@scripts/pdqhash.sh

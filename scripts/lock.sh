@@ -24,4 +24,6 @@ lock build --constraint requirements/runtime.txt requirements/build.in
 lock dev --constraint requirements/runtime.txt --constraint requirements/build.txt --group dev
 lock synapse requirements/synapse.in
 lock node requirements/node.in
+lock pdqhash --no-binary pdqhash requirements/pdqhash.in # it has wheels for other systems alone
+lock pdqhash-build --constraint requirements/dev.txt requirements/pdqhash-build.in
 lock uv requirements/uv.in

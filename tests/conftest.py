@@ -13,19 +13,24 @@ from typing import Final
 import pytest
 from hypothesis import HealthCheck, settings
 
+import peers.c_icap
 import peers.chromium
 import peers.clamd
 import peers.node
+import peers.pdqhash
 import peers.synapse
+from peers.c_icap import CIcap
 from peers.chromium import Chromium
 from peers.clamd import Clamd
 from peers.node import NodePeer
 from peers.synapse import Synapse, User
 
 PEERS: Final[Mapping[str, Callable[[], bool]]] = {
+    "c_icap": peers.c_icap.available,
     "chromium": peers.chromium.available,
     "clamd": peers.clamd.available,
     "node": peers.node.available,
+    "pdqhash": peers.pdqhash.available,
     "synapse": peers.synapse.available,
 }
 """The real components, by the name that the marker `peer` and the fixtures use: is it here?"""
@@ -91,6 +96,13 @@ def clamd() -> Iterator[Clamd]:
     """A real clamd with our signatures, shared by all tests: don't stop it."""
     with Clamd() as daemon:
         yield daemon
+
+
+@pytest.fixture(scope="session")
+def c_icap(clamd: Clamd) -> Iterator[CIcap]:
+    """A real c-icap before the shared clamd, shared by all tests: don't stop it."""
+    with CIcap(clamd) as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

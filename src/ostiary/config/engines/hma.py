@@ -1,8 +1,11 @@
 """The section of an `hma` engine: Hasher-Matcher-Actioner over HTTP."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from ostiary.config.engines.common import CommonSettings, Concurrency
+from pydantic import AfterValidator
+
+from ostiary.config.engines.common import CommonSettings, Concurrency, distinct
+from ostiary.config.section import Kind
 from ostiary.config.urls import BaseUrl
 
 
@@ -13,7 +16,12 @@ class HmaSettings(CommonSettings):
     """Which engine it is."""
 
     url: BaseUrl
-    """Where it listens."""
+    """Where it listens; it needs the roles hasher and matcher. `https` checks its certificate."""
+
+    content_types: Annotated[
+        tuple[Literal["photo", "video"], ...], AfterValidator(distinct), Kind("list of photo, video")
+    ] = ("photo", "video")
+    """What it is asked about; a type that is not enabled there would make an error of each such file."""
 
     concurrency: Concurrency = 8
     """Files that it is asked about at the same time."""
