@@ -86,6 +86,10 @@ class Connection:
                 if not self._receive(1 << 20):
                     return
 
+    def pause(self) -> None:
+        """Take a moment, some hundredths of a second."""
+        self._stopping.wait(0.03)
+
     def stall(self) -> None:
         """Read nothing more, until the server stops."""
         self._stopping.wait(PATIENCE)

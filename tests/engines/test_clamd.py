@@ -97,13 +97,13 @@ def test_two_hundred_at_once(run: LoopRunner, address: str) -> None:
 
 
 def test_version(run: LoopRunner, address: str, clamd: Clamd) -> None:
-    """The version is clamd's own words, also while scans take every slot."""
+    """The version begins with clamd's own words, also while scans take every slot."""
 
     async def body() -> None:
         async with engine_at(address, concurrency=1) as engine, asyncio.TaskGroup() as group:
             scans = [group.create_task(judge(engine, b"x")) for _ in range(5)]
             versions = [group.create_task(engine.version()) for _ in range(5)]
-        assert {task.result() for task in versions} == {clamd.ask("VERSION")}
+        assert {task.result().partition(" signatures ")[0] for task in versions} == {clamd.ask("VERSION")}
         assert {task.result() for task in scans} == {Clean()}
 
     run(body())
@@ -209,6 +209,6 @@ def test_one_of_several_is_enough(run: LoopRunner, clamd: Clamd) -> None:
             async with engine_at(*addresses) as engine:
                 assert await judge(engine, EICAR) == Infected(EICAR_NAME)
                 assert await judge(engine, b"x") == Clean()
-                assert await engine.version() == clamd.ask("VERSION")
+                assert (await engine.version()).startswith(clamd.ask("VERSION"))
 
     run(body())

@@ -166,7 +166,7 @@ async def given_up(engine: ClamdEngine, slow: SlowScan, data: bytes = b"slow") -
 
 def all_free(engine: ClamdEngine, slots: int) -> bool:
     """Whether each slot is free, and none of them twice; nothing lingers, and no task is left but ours."""
-    free = engine._slots._value == slots and not engine._lingering._sessions
+    free = engine._slots._free == slots and not engine._lingering._sessions
     return free and len(asyncio.all_tasks()) == 1
 
 
@@ -197,7 +197,7 @@ def test_a_stream_that_was_sent_lingers_too(run: LoopRunner) -> None:
     async def body(fake: FakeClamd) -> None:
         async with engine_at(fake.address, concurrency=1) as engine:
             await given_up(engine, slow)
-            assert engine._slots.locked()
+            assert engine._slots._free == 0
             slow.go.set()
             await until(lambda: all_free(engine, 1))
 
@@ -254,7 +254,7 @@ def test_closing_the_engine_ends_what_lingers(run: LoopRunner) -> None:
         engine = ClamdEngine("clamd", [fake.address], concurrency=1)
         for slow in slows:
             await given_up(engine, slow)
-            assert engine._slots.locked() == (slow is slows[0])
+            assert (engine._slots._free == 0) == (slow is slows[0])
             await engine.close()
             assert all_free(engine, 1)
             assert await asyncio.to_thread(slow.left.wait, PATIENCE)
@@ -353,7 +353,7 @@ def test_no_slot_is_lost(run: LoopRunner, address: str, tmp_path: Path) -> None:
                     assert await inspect(engine, blob) == Infected(EICAR_NAME)
 
                 async def check() -> None:
-                    await until(lambda: engine._slots._value == 1 and not engine._lingering._sessions)
+                    await until(lambda: engine._slots._free == 1 and not engine._lingering._sessions)
                     assert await judge(engine, b"x") == Clean()
 
                 assert await cancelled_everywhere(scan, check) > 0

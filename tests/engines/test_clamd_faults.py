@@ -195,7 +195,8 @@ def test_a_cut_connection_leads_to_the_next_address(run: LoopRunner, fault: str)
     """Where no answer came, the next address is asked."""
     with FakeClamd(FAULTS[fault][0]) as broken, FakeClamd(well_behaved) as good:
         assert run(judge_at(broken.address, good.address)) == Clean()
-        assert broken.connections == (2 if fault in CUTS else 1)  # a descriptor, and a stream
+        asked = 2 if fault in CUTS else 1  # a descriptor, and a stream
+        assert broken.connections in {asked, asked + 1}  # and perhaps a first probe
         assert good.connections == 1
 
 
@@ -285,4 +286,4 @@ def test_the_fake_is_like_the_real_one(run: LoopRunner, clamd: Clamd) -> None:
             (fake_tcp.address, clamd.tcp_address),
         ):
             assert run(answers(fake_address)) == run(answers(address))
-        assert fake.connections == fake_tcp.connections == 1
+        assert (fake.connections, fake_tcp.connections) == (1, 2)  # a version is asked in one of its own

@@ -6,17 +6,25 @@ import socket
 import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from math import inf
 
 import pytest
 
 from ostiary.blob import Blob
-from ostiary.engines.clamd_session import ClamdSession
+from ostiary.engines.clamd_account import Bounds
+from ostiary.engines.clamd_session import ClamdSession, Stamp
 from ostiary.errors import EngineError
 from ostiary.model import Clean
 from tests.engines.asking import until
 from tests.engines.conftest import LoopRunner
 
 CLEAN = b"1: fd[9]: OK\0"
+STAMP = Stamp("ClamAV 1.4.6", inf, Bounds(1 << 30, 1 << 30, 10_000, 17))
+
+
+async def unversioned(_: ClamdSession) -> Stamp:
+    """Ask for no version: these tests are about scans."""
+    return STAMP
 
 
 class CountingSession(ClamdSession):
@@ -40,7 +48,6 @@ async def session_with() -> AsyncIterator[tuple[CountingSession, socket.socket]]
     ours.setblocking(False)
     theirs.settimeout(5)
     session = CountingSession(ours)
-    session._version_until = float("inf")  # as if it had just been read: these tests are about scans
     with theirs:
         try:
             yield session, theirs
@@ -75,7 +82,9 @@ def test_what_comes_behind_an_answer_makes_it_doubtful(run: LoopRunner) -> None:
     async def body() -> None:
         async with session_with() as (session, theirs):
             with Blob.of(b"x") as blob:
-                scan = asyncio.get_running_loop().create_task(session.scan(blob, by_descriptor=True))
+                scan = asyncio.get_running_loop().create_task(
+                    session.scan(blob, unversioned, by_descriptor=True)
+                )
                 await turns(1)
                 theirs.send(CLEAN)
                 session._readable()
@@ -93,7 +102,9 @@ def test_an_end_behind_an_answer_does_not(run: LoopRunner) -> None:
     async def body() -> None:
         async with session_with() as (session, theirs):
             with Blob.of(b"x") as blob:
-                scan = asyncio.get_running_loop().create_task(session.scan(blob, by_descriptor=True))
+                scan = asyncio.get_running_loop().create_task(
+                    session.scan(blob, unversioned, by_descriptor=True)
+                )
                 await turns(1)
                 theirs.send(CLEAN)
                 theirs.close()
@@ -119,7 +130,7 @@ def test_a_stream_arrives_whole(run: LoopRunner) -> None:
             reader = threading.Thread(target=read_all, args=(theirs, len(expected)))
             reader.start()
             with Blob.of(data) as blob:
-                assert (await session.scan(blob, by_descriptor=False)).finding == Clean()
+                assert (await session.scan(blob, unversioned, by_descriptor=False)).finding == Clean()
             reader.join()
             assert received == expected
             session.calls = 0

@@ -4,8 +4,6 @@ The same samples as a running gateway's, through the same code path, the dear on
 """
 
 import asyncio
-import io
-import zipfile
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import Final
@@ -14,11 +12,18 @@ from ostiary.app import circumstances
 from ostiary.blob import Blob
 from ostiary.budget import Budget, Spool
 from ostiary.cli.findings import Finding, Level
-from ostiary.config.engines import ClamdSettings, EngineSettings, YaraSettings
+from ostiary.config.engines import (
+    EngineSettings,
+    FileTypeSettings,
+    HashListSettings,
+    HmaSettings,
+    PerceptualSettings,
+    YaraSettings,
+)
 from ostiary.config.settings import Settings, effective_engines
 from ostiary.engines.interface import Doubtful, Engine, Sample, Specimens
 from ostiary.engines.registry import engine_of
-from ostiary.engines.specimens import EICAR, harmless
+from ostiary.engines.specimens import harmless
 from ostiary.errors import ConfigError, OstiaryError
 from ostiary.inspection import Station, inspect
 from ostiary.model import Clean, Unscannable
@@ -27,10 +32,11 @@ from ostiary.proof import proved, reach
 from ostiary.proof_samples import specimens_of
 from ostiary.spool_directory import spool_directory
 
+ListSettings = HashListSettings | PerceptualSettings | HmaSettings
+
 PATIENCE: Final = 10.0
 """Seconds that each small thing gets to answer."""
 
-_MANY: Final = 10_100  # members of the archive that must not pass
 _DAY: Final = 86400
 
 
@@ -51,9 +57,13 @@ async def check_engines(settings: Settings) -> AsyncIterator[Finding]:
             yield _of_weight(section, what, seen, "nothing is served while it is away")
         finally:
             await engine.close()
-    if all(isinstance(section, YaraSettings) for section in chosen):
-        seen = "YARA rules alone judge what is clean"
-        yield Finding(Level.WARNING, "engines", seen, "rules are no antivirus: add clamd, see docs/setup")
+    deciding = [section for section in chosen if section.required and not section.shadow]
+    if all(isinstance(section, YaraSettings | FileTypeSettings | ListSettings) for section in deciding):
+        kinds = ", ".join(sorted({section.type for section in deciding}))
+        seen = f"no antivirus judges what is clean, only {kinds}"
+        yield Finding(
+            Level.WARNING, "engines", seen, "they are no antivirus: add clamd, see docs/setup"
+        )
 
 
 def _of_weight(settings: EngineSettings, what: str, seen: str, advice: str) -> Finding:
@@ -87,7 +97,7 @@ async def _engine(
         if specimens.unpacks:
             async for finding in _reach(station, what, specimens, settings):
                 yield finding
-    async for finding in _weaknesses(station, what, section, settings):
+    async for finding in _weaknesses(station, what, settings):
         yield finding
 
 
@@ -122,9 +132,7 @@ async def _reach(
         )
 
 
-async def _weaknesses(
-    station: Station, what: str, section: EngineSettings, settings: Settings
-) -> AsyncIterator[Finding]:
+async def _weaknesses(station: Station, what: str, settings: Settings) -> AsyncIterator[Finding]:
     """Yield what would make the engine fail open, or miss what is new."""
     engine, most = station.engine, settings.proof.max_signature_age
     signed = await engine.signed_at()
@@ -135,25 +143,9 @@ async def _weaknesses(
                 f"its signatures are {age / _DAY:.1f} days old, of {most / _DAY:g} (proof.max_signature_age)"
             )
             yield Finding(Level.WARNING, what, seen, "is their updater (freshclam) running?")
-    if isinstance(section, ClamdSettings) and isinstance(await _ask(station, _crowded()), Clean):
-        seen = "a zip with more members than it looks at passes as clean"
-        yield Finding(Level.WARNING, what, seen, "set AlertExceedsMax yes in clamd.conf")
     if isinstance(engine, Doubtful):
         for doubt in await engine.doubts(settings.scan.max_size):
             yield Finding(Level.WARNING, what, doubt)
-
-
-def _crowded() -> bytes:
-    """Return a zip beyond clamd's MaxFiles (10,000), with the known-bad sample as its last member.
-
-    clamd says OK to what exceeds its limits, unless AlertExceedsMax is set.
-    """
-    file = io.BytesIO()
-    with zipfile.ZipFile(file, "w") as archive:
-        for number in range(_MANY):
-            archive.writestr(zipfile.ZipInfo(f"{number:x}"), b"x")
-        archive.writestr("last", EICAR, zipfile.ZIP_DEFLATED)  # stored, it would be seen from outside
-    return file.getvalue()
 
 
 async def _ask(station: Station, data: bytes) -> Said:

@@ -16,8 +16,8 @@ import structlog
 
 from ostiary.blob import Blob
 from ostiary.engines.clamd_address import Address, UnixAddress, connect
-from ostiary.engines.clamd_session import ClamdSession
-from ostiary.engines.interface import Statement
+from ostiary.engines.clamd_session import ClamdSession, Said, Stamping
+from ostiary.engines.clamd_sight import peer_of
 from ostiary.wire.clamd import SessionCutError
 
 STREAM_SECONDS: Final = 600.0
@@ -39,7 +39,7 @@ class Lingering:
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
-        self._sessions: dict[ClamdSession, tuple[bytes, asyncio.Future[Statement | None]]] = {}
+        self._sessions: dict[ClamdSession, tuple[bytes, asyncio.Future[Said | None]]] = {}
         self._closed = False
 
     def take(self, session: ClamdSession, content: bytes, slot: ExitStack) -> None:
@@ -47,18 +47,18 @@ class Lingering:
         if self._closed or not session.scanning:
             session.close()
             return
-        said: asyncio.Future[Statement | None] = asyncio.get_running_loop().create_future()
+        said: asyncio.Future[Said | None] = asyncio.get_running_loop().create_future()
         self._sessions[session] = content, said
         slot = slot.pop_all()
 
-        def end(statement: Statement | None) -> None:
+        def end(word: Said | None) -> None:
             del self._sessions[session]
-            said.set_result(statement)
+            said.set_result(word)
             slot.close()
 
         session.linger(self._seconds, end)
 
-    async def word(self, content: bytes) -> Statement | None:
+    async def word(self, content: bytes) -> Said | None:
         """Return what comes of a scan of these bytes that lingers; None if none does, or nothing comes."""
         for scanned, said in self._sessions.values():
             if scanned == content:
@@ -86,40 +86,41 @@ class SessionPool:
         self._idle: deque[tuple[float, ClamdSession]] = deque()  # with the loop's time of its last use
         self._sweep: asyncio.TimerHandle | None = None
         self._closed = False
+        self.peer: int | None = None  # the process behind a Unix socket, since the last connection
         self._stream_until = 0.0  # by the loop's clock; descriptors are passed again from then on
 
-    async def scan(self, blob: Blob, slot: ExitStack) -> Statement:
-        """Have the blob scanned, over a Unix socket by descriptor.
-
-        `slot` is what the scan occupies: given up while clamd works on it, it is taken out of there.
+    async def scan(self, blob: Blob, stamping: Stamping, give_up: GiveUp) -> Said:
+        """Have the blob scanned, over a Unix socket by descriptor; `give_up` gets a session cancelled in.
 
         A clamd under AppArmor may not be allowed the descriptor of a file outside its profile
         (Debian's knows /tmp and no /var/tmp); it then hangs up. The same bytes are streamed once,
         and if that gives an answer, all are for a while.
         """
 
-        def give_up(session: ClamdSession) -> None:
-            self._lingering.take(session, blob.sha256, slot)
+        def streamed(session: ClamdSession) -> Awaitable[Said]:
+            return session.scan(blob, stamping, by_descriptor=False)
 
         if not isinstance(self.address, UnixAddress) or self._loop_time() < self._stream_until:
-            return await self.ask(lambda session: session.scan(blob, by_descriptor=False), give_up)
+            return await self.ask(streamed, give_up)
         try:
-            return await self.ask(lambda session: session.scan(blob, by_descriptor=True), give_up)
+            return await self.ask(lambda session: session.scan(blob, stamping, by_descriptor=True), give_up)
         except SessionCutError as error:
             if error.midway:
                 raise
-        statement = await self.ask(lambda session: session.scan(blob, by_descriptor=False), give_up)
+        said = await self.ask(streamed, give_up)
         self._stream_until = self._loop_time() + STREAM_SECONDS
         log.warning("clamd takes no descriptor (AppArmor?): streaming", address=str(self.address))
-        return statement
+        return said
 
-    async def ask(self, question: Question[T], give_up: GiveUp = ClamdSession.close) -> T:
-        """Ask in an idle session or a new one, which is for `give_up` if we are cancelled meanwhile.
+    async def ask(
+        self, question: Question[T], give_up: GiveUp = ClamdSession.close, *, anew: bool = False
+    ) -> T:
+        """Ask in an idle session or a new one (`anew`), which is for `give_up` if we are cancelled meanwhile.
 
         clamd may end an idle session in the very moment that we use it: then a new one is asked,
         once. A new session that ends without an answer is clamd's trouble, and an error.
         """
-        session = self._take()
+        session = None if anew else self._take()
         if session is not None:
             try:
                 return await self._use(session, question, give_up)
@@ -127,6 +128,7 @@ class SessionPool:
                 if error.midway:
                     raise
         connection = await connect(self.address, self._connect_seconds)
+        self.peer = peer_of(connection)
         return await self._use(ClamdSession(connection), question, give_up)
 
     def close(self) -> None:

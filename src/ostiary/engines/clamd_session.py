@@ -11,12 +11,15 @@ import array
 import asyncio
 import os
 import socket
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing, suppress
+from dataclasses import dataclass
+from math import inf
+from time import monotonic
 from typing import Final, cast
 
 from ostiary.blob import Blob
-from ostiary.engines.interface import Statement
+from ostiary.engines.clamd_account import Bounds
 from ostiary.errors import EngineError
 from ostiary.model import Finding
 from ostiary.wire import clamd as wire
@@ -28,6 +31,33 @@ VERSION_SECONDS: Final = 1.0
 """How long a session counts its version as just read: it makes a scan look older, never newer."""
 
 _READ: Final = wire.MAX_REPLY
+
+
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    """What a scan depends on, read before it: the `version`, and what that clamd looks at (`bounds`).
+
+    `keep` is for how many seconds its word counts at most; after `gives_up` seconds it calls a file OK
+    that it has not seen to its end.
+    """
+
+    version: str
+    keep: float
+    bounds: Bounds
+    gives_up: float = inf
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What clamd found, under what; `seconds` is how long it took."""
+
+    finding: Finding
+    stamp: Stamp
+    seconds: float
+
+
+Stamping = Callable[["ClamdSession"], Awaitable[Stamp]]
+"""Reads what a scan in that session depends on."""
 
 _Ancillary = Sequence[tuple[int, int, "array.array[int]"]]
 
@@ -43,9 +73,11 @@ class ClamdSession:
         self._outcome: wire.Answer | EngineError | None = None
         self._waiter: asyncio.Future[None] | None = None
         self._version = ""
-        self._version_until = 0.0  # by the loop's clock
+        self._version_asked = -inf  # monotonic
+        self._stamp: Stamp | None = None
+        self._began = 0.0
         self._scan_sent = False
-        self._on_end: Callable[[Statement | None], None] | None = None
+        self._on_end: Callable[[Said | None], None] | None = None
         self._linger_end: asyncio.TimerHandle | None = None
         self._loop.add_reader(self._descriptor, self._readable)
 
@@ -59,29 +91,34 @@ class ClamdSession:
         """Whether clamd got all of a scan's bytes, and has neither answered nor gone."""
         return self._scan_sent and self._outcome is None
 
-    async def scan(self, blob: Blob, *, by_descriptor: bool) -> Statement:
+    async def scan(self, blob: Blob, stamping: Stamping, *, by_descriptor: bool) -> Said:
         """Have the blob scanned; EngineError (SessionCutError) if that gives no answer."""
-        if self._loop.time() >= self._version_until:
-            await self.version()
-        version = self._version
+        self._stamp = await stamping(self)
+        self._began = self._loop.time()
         self._scan_sent = await (self._pass_descriptor(blob) if by_descriptor else self._stream(blob))
         answer = await self._answer()
         self._scan_sent = False
         if isinstance(answer, wire.Version):
             raise EngineError("told its version instead of a finding")
-        return Statement(answer, version)
+        return self._said(answer, self._stamp)
 
     async def version(self) -> str:
         """Return clamd's VERSION reply."""
-        asked = self._loop.time()
+        asked = monotonic()  # a loop's clock may stand still for a millisecond
         await self._send([self._session.ask(wire.Command.VERSION)])
         answer = await self._answer()
         if not isinstance(answer, wire.Version):
             raise EngineError("told a finding instead of its version")
-        self._version, self._version_until = answer.text, asked + VERSION_SECONDS
+        self._version, self._version_asked = answer.text, asked
         return answer.text
 
-    def linger(self, seconds: float, on_end: Callable[[Statement | None], None]) -> None:
+    async def recent_version(self) -> tuple[float, str]:
+        """Return VERSION as it was a second ago at most, and when it was asked (monotonic)."""
+        if monotonic() >= self._version_asked + VERSION_SECONDS:
+            await self.version()
+        return self._version_asked, self._version
+
+    def linger(self, seconds: float, on_end: Callable[[Said | None], None]) -> None:
         """Stay open while clamd is `scanning` for nobody, at most so long; then close, and call `on_end`.
 
         It is called once, with what clamd found; with None if clamd ended the session, said what
@@ -98,9 +135,11 @@ class ClamdSession:
         if self._linger_end is not None:
             self._linger_end.cancel()
         if self._on_end is not None:
-            self._on_end(
-                Statement(self._outcome, self._version) if isinstance(self._outcome, Finding) else None
-            )
+            found = self._outcome if isinstance(self._outcome, Finding) else None
+            self._on_end(self._said(found, self._stamp) if found and self._stamp else None)
+
+    def _said(self, finding: Finding, stamp: Stamp) -> Said:
+        return Said(finding, stamp, self._loop.time() - self._began)
 
     def _disconnect(self) -> None:
         self._loop.remove_reader(self._descriptor)

@@ -7,8 +7,9 @@ from typing import Annotated, Final, Literal
 from pydantic import AfterValidator, BeforeValidator, WithJsonSchema
 
 from ostiary.config.engines.common import CommonSettings, Concurrency, distinct, one_or_more
-from ostiary.config.fields import FilePath
+from ostiary.config.fields import FilePath, Flag
 from ostiary.config.section import Kind, complaint, shown
+from ostiary.config.values import PositiveSize
 
 _LABEL: Final = r"[A-Za-z0-9_-]{1,63}"
 _LITERAL: Final = r"[0-9A-Fa-f:.]{2,45}(?:%[0-9A-Za-z._-]{1,15})?"  # with a zone if need be
@@ -76,6 +77,18 @@ class ClamdSettings(CommonSettings):
     config_file: FilePath | None = None
     """Its clamd.conf, where this machine has it: the limits and the signature folder of that clamd are read
     there. null: found through the process behind a unix socket, where the system tells."""
+
+    loose_signatures: Flag = True
+    """Whether clamd may load signatures that its VERSION does not show: loose files, such as unofficial
+    ones. Where its signature folder can't be seen from here, what it says is then kept for
+    `proof.interval` at most. false: official databases only, VERSION tells all."""
+
+    max_file_size: PositiveSize = 100 << 20
+    """Its `MaxFileSize`, where its clamd.conf can't be seen from here; the default is that of clamd 1.4. What
+    is larger, or a zip's member that is, was not seen to its end, whatever clamd says."""
+
+    max_scan_size: PositiveSize = 400 << 20
+    """Its `MaxScanSize`, likewise."""
 
     concurrency: Concurrency = 8
     """Files that it scans at the same time; not more than clamd's `MaxThreads`."""
