@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Have the Debian packages of the tests: the real clamd, its sample files, Chromium, and curl.
+# Have the Debian packages of the tests: clamd, its sample files, c-icap, Chromium, curl, a compiler.
 #
 # Nothing happens where they are already there. Without root or sudo, or on another system, it
 # says what is missing and how to get it, and succeeds: the tests that need it are then skipped,
@@ -11,7 +11,14 @@ cd "$(dirname "$0")/.."
 missing=()
 PATH="$PATH:/usr/sbin" command -v clamd >/dev/null || missing+=(clamav-daemon)
 [ -d /usr/share/clamav-testfiles ] || missing+=(clamav-testfiles)
+command -v c-icap >/dev/null || missing+=(c-icap)
+compgen -G '/usr/lib/*/c_icap/virus_scan.so' >/dev/null || missing+=(libc-icap-mod-virus-scan)
 command -v curl >/dev/null || missing+=(curl)
+command -v g++ >/dev/null || missing+=(g++) # scripts/pdqhash.sh builds with it
+headers=$(.venv/bin/python -c 'import sys, sysconfig; print(sys.base_prefix, sysconfig.get_path("include"))' 2>/dev/null || true)
+if [ "${headers%% *}" = /usr ] && [ ! -e "${headers#* }/Python.h" ]; then # the system's own Python
+    missing+=("$(.venv/bin/python -c 'import sys; print("python%d.%d-dev" % sys.version_info[:2])')")
+fi
 browser=$(command -v chromium || command -v chromium-browser || command -v google-chrome || true)
 if [ -z "$browser" ] && grep -qx ID=ubuntu /etc/os-release 2>/dev/null; then
     warn 'no Chromium (here it comes as a snap, by hand): the tests in a browser are skipped, or fail in CI'

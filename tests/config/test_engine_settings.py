@@ -7,7 +7,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
-from ostiary.config.engines import ENGINES, ClamdSettings, ScriptSettings, YaraSettings
+from ostiary.config.engines import (
+    ENGINES,
+    ClamdSettings,
+    FileTypeSettings,
+    HmaSettings,
+    PerceptualSettings,
+    ScriptSettings,
+    YaraSettings,
+)
 from ostiary.config.engines.clamd import Addresses
 from ostiary.config.settings import Settings, effective_engines
 from ostiary.engines.clamd_address import parse_address
@@ -37,6 +45,16 @@ def test_defaults(load_text: Loading) -> None:
     assert (script.path, script.concurrency) == (Path("s"), 4)
     for engine in (clamd, yara, script):
         assert (engine.required, engine.shadow, engine.timeout, engine.proof) == (True, False, 30.0, "auto")
+
+
+def test_file_types(load_text: Loading) -> None:
+    """By default all types pass and nothing else may lie in a file; lists are read in lower case."""
+    text = "engines: [{type: filetype}, {type: filetype, allow: [Image/*], block: ['application/vnd.ms-*']}]"
+    plain, listed = load_text(text).engines
+    assert isinstance(plain, FileTypeSettings)
+    assert (plain.allow, plain.block, plain.trailing_data) == (None, (), "block")
+    assert isinstance(listed, FileTypeSettings)
+    assert (listed.allow, listed.block) == (("image/*",), ("application/vnd.ms-*",))
 
 
 def test_settings_can_be_made_of_values() -> None:
@@ -114,6 +132,10 @@ scan: {script: s}
          "engines[0].name: \"a b\" is no name: up to 64 letters, digits, '_', '.' and '-'"),
         ("[{type: yara, concurrency: 1001}]", "engines[0].concurrency: 1001 is out of range: at most 1000"),
         ("[{type: script}]", "engines[0].path: is missing"),
+        ("[{type: filetype, block: [exe]}]",
+         'engines[0].block[0]: "exe" is no media type: write type/subtype, as image/jpeg, or image/*'),
+        ("[{type: filetype, trailing_data: maybe}]",
+         'engines[0].trailing_data: "maybe" is not one of allow or block'),
     ],
 )  # fmt: skip
 def test_refused_engines(problems: Complaining, engines: str, problem: str) -> None:
@@ -164,3 +186,28 @@ def test_the_engine_reads_every_address_that_loads(text: str) -> None:
         return
     read = str(parse_address(text))
     assert read == text or read.rpartition(":")[0] == text.rpartition(":")[0]  # port 03310 is 3310
+
+
+def test_hma_and_perceptual(load_text: Loading, problems: Complaining) -> None:
+    """HMA is asked about photos and videos unless told otherwise; PDQ hashes may differ by 31 of 256 bits."""
+    hma, perceptual = load_text("engines: [{type: hma, url: http://h}, {type: perceptual, path: l}]").engines
+    assert isinstance(hma, HmaSettings)
+    assert (hma.url, hma.content_types, hma.concurrency) == ("http://h", ("photo", "video"), 8)
+    assert isinstance(perceptual, PerceptualSettings)
+    assert (perceptual.path, perceptual.distance, perceptual.concurrency) == (Path("l"), 31, None)
+    assert problems("engines: [{type: hma, url: http://h, content_types: []}]") == [
+        "ostiary.yaml:1: engines[0].content_types: the list is empty"
+    ]
+    (problem,) = problems("engines: [{type: hma, url: http://h, content_types: [text]}]")
+    assert problem.startswith("ostiary.yaml:1: engines[0].content_types[0]: ")
+
+
+def test_what_an_operator_tells_of_a_clamd(load_text: Loading) -> None:
+    """Its limits and its kind of signatures, with clamd 1.4's defaults where nothing is told."""
+    (clamd,) = load_text("engines: [{type: clamd, address: unix:/c}]").engines
+    assert isinstance(clamd, ClamdSettings)
+    assert (clamd.loose_signatures, clamd.max_file_size, clamd.max_scan_size) == (True, 100 << 20, 400 << 20)
+    keys = "loose_signatures: false, max_file_size: 25MiB, max_scan_size: 100MiB"
+    (told,) = load_text(f"engines: [{{type: clamd, address: unix:/c, {keys}}}]").engines
+    assert isinstance(told, ClamdSettings)
+    assert (told.loose_signatures, told.max_file_size, told.max_scan_size) == (False, 25 << 20, 100 << 20)

@@ -15,7 +15,11 @@ from ostiary.config.settings import Settings, effective_engines, inert, known_ke
 from ostiary.errors import ConfigError
 from tests.config.conftest import Complaining, Loading
 
-CONTRACT_ADDITIONS = {"name", "concurrency", "config_file"}
+CONTRACT_ADDITIONS = {
+    "allow", "block", "block_page", "ca_path", "concurrency", "config_file", "content_types",
+    "istag_follows_signatures", "loose_signatures", "max_file_size", "max_scan_size", "max_size",
+    "name", "preview", "reqmod", "trailing_data", "upload_url",
+}  # fmt: skip
 """Keys of engines that are ours; the contract's example does not have them."""
 
 

@@ -176,7 +176,10 @@ def test_a_log_that_nobody_reads_stops_nothing(synapse: Synapse, upload: Upload,
         ({"web": {"prot": 1}}, "did you mean"),
         ({"scan": {"script": "/nonexistent/scan.sh"}}, "/nonexistent/scan.sh"),
         ({"engines": [{"type": "yara", "rules": ["/nonexistent.yar"]}]}, "/nonexistent.yar"),
-        ({"engines": [{"type": "icap", "url": "icap://x/y"}]}, "not in this release"),
+        (
+            {"engines": [{"type": "icap", "url": "icaps://x/y", "ca_path": "/nonexistent.pem"}]},
+            "/nonexistent.pem",
+        ),
         ({"crypto": {"request_secret_path": "/nonexistent/deep/secret"}}, "/nonexistent/deep"),
     ],
 )

@@ -9,10 +9,10 @@ deadline, into an Unscannable finding. Cancelling `inspect` must leave nothing b
 process, no file, no half-used connection in a pool.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import inf
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from ostiary.blob import Blob
 from ostiary.model import Finding
@@ -105,4 +105,13 @@ class Engine(Protocol):
 
     async def close(self) -> None:
         """Let go of connections, processes and threads. Safe to call twice."""
+        ...
+
+
+@runtime_checkable
+class Doubtful(Protocol):
+    """An engine that knows what would make it pass what it did not look at."""
+
+    async def doubts(self, max_size: int) -> Sequence[str]:
+        """Return a sentence for each reason, with what to do about it; files have up to `max_size` bytes."""
         ...

@@ -2,14 +2,29 @@
 
 import os
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 
-from ostiary.config.engines import ClamdSettings, EngineSettings, ScriptSettings, YaraSettings
-from ostiary.engines.clamd import ClamdEngine
+from ostiary.config.engines import (
+    ClamdSettings,
+    EngineSettings,
+    FileTypeSettings,
+    HashListSettings,
+    HmaSettings,
+    IcapSettings,
+    PerceptualSettings,
+    ScriptSettings,
+    YaraSettings,
+)
+from ostiary.engines.clamd import ClamdEngine, Knowledge
+from ostiary.engines.filetype_rules import FileTypeEngine
+from ostiary.engines.hashlist import HashListEngine
+from ostiary.engines.hma import HmaEngine
+from ostiary.engines.icap import IcapEngine, IcapWays
 from ostiary.engines.interface import Engine
+from ostiary.engines.perceptual import PerceptualEngine
 from ostiary.engines.script import ScriptEngine
 from ostiary.engines.yara import YaraEngine
-from ostiary.errors import ConfigError
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +44,9 @@ def engine_of(chosen: EngineSettings, around: Circumstances) -> Engine:
     cpus = os.cpu_count() or 1
     match chosen:
         case ClamdSettings():
-            return ClamdEngine(name, chosen.address, concurrency=chosen.concurrency)
+            return _clamd(name, chosen, around)
+        case IcapSettings():
+            return _icap(name, chosen, around)
         case YaraSettings():
             concurrency = chosen.concurrency or cpus
             return YaraEngine(name, chosen.rules, concurrency=concurrency, timeout=chosen.timeout)
@@ -43,5 +60,51 @@ def engine_of(chosen: EngineSettings, around: Circumstances) -> Engine:
                 concurrency=chosen.concurrency,
                 removal_command=around.removal_command,
             )
-        case _:
-            raise ConfigError(f"engine {name}: {chosen.type} is not in this release")
+        case HashListSettings():
+            return HashListEngine(name, chosen.path, temp_directory=around.temp_directory)
+        case PerceptualSettings():
+            return PerceptualEngine(
+                name,
+                chosen.path,
+                distance=chosen.distance,
+                concurrency=chosen.concurrency or cpus,
+                timeout=chosen.timeout,
+            )
+        case HmaSettings():
+            return HmaEngine(
+                name,
+                chosen.url,
+                content_types=chosen.content_types,
+                concurrency=chosen.concurrency,
+                keep=around.proof_interval,
+            )
+        case FileTypeSettings():
+            return FileTypeEngine(
+                name, allow=chosen.allow, block=chosen.block, trailing_data=chosen.trailing_data
+            )
+
+
+def _clamd(name: str, chosen: ClamdSettings, around: Circumstances) -> ClamdEngine:
+    knowledge = Knowledge(
+        config_file=chosen.config_file,
+        loose_signatures=chosen.loose_signatures,
+        max_file_size=chosen.max_file_size,
+        max_scan_size=chosen.max_scan_size,
+        keep=around.proof_interval,
+        timeout=chosen.timeout,
+    )
+    return ClamdEngine(name, chosen.address, concurrency=chosen.concurrency, knowledge=knowledge)
+
+
+def _icap(name: str, chosen: IcapSettings, around: Circumstances) -> IcapEngine:
+    ways = IcapWays(
+        upload_url=chosen.upload_url,
+        preset=chosen.preset,
+        max_size=chosen.max_size,
+        preview=chosen.preview,
+        reqmod=chosen.reqmod,
+        page_is_infected=chosen.block_page == "infected",
+        ca_path=chosen.ca_path,
+        keep=inf if chosen.istag_follows_signatures else around.proof_interval,
+    )
+    return IcapEngine(name, chosen.url, ways, concurrency=chosen.concurrency, rest=around.proof_interval)
