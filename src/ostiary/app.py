@@ -28,9 +28,9 @@ from ostiary.control.verdicts import VerdictDesk
 from ostiary.core_dumps import forbid_core_dumps
 from ostiary.currency import LiveVersions
 from ostiary.digests import Digests
-from ostiary.engines.filetype import TypeDetector, library_version
+from ostiary.engines.filetype.detector import TypeDetector, library_version
 from ostiary.engines.registry import Circumstances, engine_of
-from ostiary.engines.script import ScriptEngine
+from ostiary.engines.script.engine import ScriptEngine
 from ostiary.errors import ConfigError
 from ostiary.fetching import Bounds as FetchBounds
 from ostiary.fetching import Fetcher

@@ -15,7 +15,7 @@ from ostiary import policy
 from ostiary.blob import Blob
 from ostiary.currency import LiveVersions
 from ostiary.digests import Digests
-from ostiary.engines.filetype import UNKNOWN, FileType, TypeDetector
+from ostiary.engines.filetype.detector import UNKNOWN, FileType, TypeDetector
 from ostiary.engines.interface import Sample
 from ostiary.inflight import Once
 from ostiary.inspection import Station, inspect

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from ostiary.blob import Blob
-from ostiary.engines.clamd import ClamdEngine
+from ostiary.engines.clamd.engine import ClamdEngine
 from ostiary.engines.interface import Sample
 from ostiary.model import Clean, Infected
 from peers.clamd import EICAR, EICAR_NAME, Clamd

@@ -15,7 +15,7 @@ import pytest
 
 from ostiary import judging, policy
 from ostiary.budget import Room
-from ostiary.engines.filetype import TypeDetector
+from ostiary.engines.filetype.detector import TypeDetector
 from ostiary.matrix import attachment, envelope
 from ostiary.matrix.attachment import Decryptor
 from ostiary.matrix.homeserver import Homeserver

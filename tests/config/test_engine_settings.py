@@ -18,7 +18,7 @@ from ostiary.config.engines import (
 )
 from ostiary.config.engines.clamd import Addresses
 from ostiary.config.settings import Settings, effective_engines
-from ostiary.engines.clamd_address import parse_address
+from ostiary.engines.clamd.address import parse_address
 from tests.config.conftest import Complaining, Loading
 
 ADDRESSES: TypeAdapter[tuple[str, ...]] = TypeAdapter(Addresses)

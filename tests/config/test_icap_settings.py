@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from ostiary.config.engines import IcapSettings
-from ostiary.engines.icap import IcapEngine
+from ostiary.engines.icap.engine import IcapEngine
 from ostiary.engines.registry import Circumstances, engine_of
-from ostiary.wire.icap_presets import PRESETS
+from ostiary.wire.icap.presets import PRESETS
 from tests.config.conftest import Complaining, Loading
 
 AROUND = Circumstances(Path("/tmp"), "rm", frozenset({2}), frozenset(), 60.0)  # noqa: S108  (nothing is written)

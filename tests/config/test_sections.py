@@ -30,7 +30,11 @@ def value_of(settings: Settings, key: str) -> Any:  # noqa: ANN401  (any key)
         ("web.port", "0", 0),
         ("web.public_url", "https://matrix.example/", "https://matrix.example"),
         ("scan.allowed_mimetypes", "[IMAGE/Png, image/*, '*/*']", ("image/png", "image/*", "*/*")),
-        ("scan.blocked_mimetypes", "[application/vnd.MS-*, 'text/*script']", ("application/vnd.ms-*", "text/*script")),
+        (
+            "scan.blocked_mimetypes",
+            "[application/vnd.MS-*, 'text/*script']",
+            ("application/vnd.ms-*", "text/*script"),
+        ),
         ("scan.allowed_mimetypes", "[]", ()),
         ("scan.blocked_mimetypes", "[application/vnd.oasis.opendocument.text]",
          ("application/vnd.oasis.opendocument.text",)),

@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from ostiary.wire.icap_presets import PRESETS
+from ostiary.wire.icap.presets import PRESETS
 
 PAGE = Path(__file__).parents[2] / "docs" / "setup" / "icap.md"
 

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from ostiary.blob import Blob, BlobWriter
-from ostiary.engines.clamd import ClamdEngine
+from ostiary.engines.clamd.engine import ClamdEngine
 from ostiary.engines.interface import Sample
 from ostiary.model import Finding
 

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from ostiary.blob import Blob
-from ostiary.engines.icap import IcapEngine, IcapWays
+from ostiary.engines.icap.engine import IcapEngine, IcapWays
 from ostiary.engines.interface import Sample, Statement
 from ostiary.errors import EngineError
 from ostiary.model import Finding

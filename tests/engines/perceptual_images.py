@@ -15,7 +15,7 @@ from PIL import Image, ImageDraw
 
 from ostiary.blob import Blob
 from ostiary.engines.interface import Sample
-from ostiary.engines.perceptual import PerceptualEngine
+from ostiary.engines.perceptual.engine import PerceptualEngine
 from ostiary.model import Finding
 
 pillow_heif.register_heif_opener()
@@ -108,5 +108,5 @@ def children() -> list[int]:
         for child in (task / "children").read_text().split()
     ]
     return [
-        int(child) for child in listed if b"perceptual_worker" in Path(f"/proc/{child}/cmdline").read_bytes()
+        int(child) for child in listed if b"perceptual.worker" in Path(f"/proc/{child}/cmdline").read_bytes()
     ]

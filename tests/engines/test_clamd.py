@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from ostiary.blob import MEMORY_LIMIT
-from ostiary.engines.clamd import ClamdEngine
+from ostiary.engines.clamd.engine import ClamdEngine
 from ostiary.model import Cause, Clean, Infected, Unscannable
 from peers.clamd import EICAR, EICAR_NAME, TESTFILE_NAME, TESTFILES, Clamd
 from tests.engines.asking import archive, descriptors, engine_at, inspect, judge, spooled, until

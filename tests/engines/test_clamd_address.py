@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from ostiary.engines.clamd import ClamdEngine
-from ostiary.engines.clamd_address import TcpAddress, UnixAddress, parse_address
+from ostiary.engines.clamd.address import TcpAddress, UnixAddress, parse_address
+from ostiary.engines.clamd.engine import ClamdEngine
 from ostiary.errors import ConfigError, EngineError
 from ostiary.model import Clean
 from tests.engines.asking import judge, judge_at

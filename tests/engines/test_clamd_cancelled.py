@@ -15,7 +15,7 @@ from typing import Any, Final, TypeVar
 
 import pytest
 
-from ostiary.engines.clamd import ClamdEngine
+from ostiary.engines.clamd.engine import ClamdEngine
 from ostiary.model import Clean, Finding, Infected
 from peers.clamd import EICAR, EICAR_NAME
 from tests.engines.asking import archive, descriptors, engine_at, inspect, judge, spooled, until

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ostiary.engines.clamd_address import Address, TcpAddress, UnixAddress
-from ostiary.engines.clamd_config import (
+from ostiary.engines.clamd.address import Address, TcpAddress, UnixAddress
+from ostiary.engines.clamd.config import (
     FILE_LIMIT,
     UNLIMITED,
     UNLIMITED_FILE,
@@ -15,8 +15,8 @@ from ostiary.engines.clamd_config import (
     parse_config,
     read_config,
 )
-from ostiary.engines.clamd_doubts import doubts_of
-from ostiary.engines.clamd_sight import Sight
+from ostiary.engines.clamd.doubts import doubts_of
+from ostiary.engines.clamd.sight import Sight
 from peers.clamd import Clamd
 
 DEBIAN = """\

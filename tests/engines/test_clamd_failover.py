@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from ostiary.blob import Blob
-from ostiary.engines import addresses, clamd_patience
-from ostiary.engines.clamd import ClamdEngine, Knowledge
+from ostiary.engines import addresses
+from ostiary.engines.clamd import patience as clamd_patience
+from ostiary.engines.clamd.engine import ClamdEngine, Knowledge
 from ostiary.errors import EngineError
 from ostiary.model import Clean, Infected
 from peers.clamd import EICAR, EICAR_NAME, Clamd

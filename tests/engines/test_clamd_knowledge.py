@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from ostiary.blob import Blob
-from ostiary.engines.clamd import ClamdEngine, Knowledge
-from ostiary.engines.clamd_versions import signed_at
+from ostiary.engines.clamd.engine import ClamdEngine, Knowledge
+from ostiary.engines.clamd.versions import signed_at
 from ostiary.engines.interface import Sample
 from ostiary.model import Cause, Clean, Unscannable
 from peers.clamd import Clamd
@@ -112,7 +112,8 @@ def test_doubts(run: LoopRunner) -> None:
         assert f"{clamd.unix_address}: MaxFileSize (1048576)" in text
         assert f"{clamd.tcp_address}: its settings can't be seen" in text
         assert "unix:/nonexistent/c: its settings can't be seen" in text
-        assert len(doubts) == 4
+        assert f"{clamd.tcp_address}: AlertExceedsMax is off" in text
+        assert len(doubts) == 5
 
     with Clamd(options={"AlertExceedsMax": "no", "MaxFileSize": "1M"}) as clamd:
         run(body(clamd))

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from ostiary.blob import Blob
-from ostiary.engines.clamd import ClamdEngine, Knowledge
-from ostiary.engines.clamd_account import Account, Bounds
-from ostiary.engines.clamd_archive import Cut
-from ostiary.engines.clamd_limits import Examiner
-from ostiary.engines.clamd_unpacking import Walker
+from ostiary.engines.clamd.engine import ClamdEngine, Knowledge
+from ostiary.engines.unpacking.account import Account, Bounds
+from ostiary.engines.unpacking.archive import Cut
+from ostiary.engines.unpacking.examiner import Examiner
+from ostiary.engines.unpacking.walk import Walker
 from ostiary.errors import EngineError
 from ostiary.model import Cause, Clean, Finding, Infected, Unscannable
 from peers.clamd import Clamd

@@ -11,8 +11,8 @@ from math import inf
 import pytest
 
 from ostiary.blob import Blob
-from ostiary.engines.clamd_account import Bounds
-from ostiary.engines.clamd_session import ClamdSession, Stamp
+from ostiary.engines.clamd.session import ClamdSession, Stamp
+from ostiary.engines.unpacking.account import Bounds
 from ostiary.errors import EngineError
 from ostiary.model import Clean
 from tests.engines.asking import until

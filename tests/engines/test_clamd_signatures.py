@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from ostiary.blob import Blob
-from ostiary.engines import clamd_site
-from ostiary.engines.clamd import ClamdEngine, Knowledge
-from ostiary.engines.clamd_sight import LOADING_SECONDS, Lookout
+from ostiary.engines.clamd import site as clamd_site
+from ostiary.engines.clamd.engine import ClamdEngine, Knowledge
+from ostiary.engines.clamd.sight import LOADING_SECONDS, Lookout
 from ostiary.engines.interface import Sample, Statement
 from ostiary.model import Clean, Infected
 from peers.clamd import EICAR, EICAR_NAME, Clamd

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ostiary.engines.clamd_versions import WINDOW, LiveVersions, signed_at
+from ostiary.engines.clamd.versions import WINDOW, LiveVersions, signed_at
 
 
 def seen(*sightings: tuple[float, str]) -> LiveVersions:

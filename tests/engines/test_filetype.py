@@ -22,9 +22,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ostiary.blob import MEMORY_LIMIT, Blob, BlobWriter
-from ostiary.engines import libmagic
-from ostiary.engines.filetype import UNKNOWN, FileType, TypeDetector, library_version
-from ostiary.engines.libmagic import Library, library
+from ostiary.engines.filetype import libmagic
+from ostiary.engines.filetype.detector import UNKNOWN, FileType, TypeDetector, library_version
+from ostiary.engines.filetype.libmagic import Library, library
 from peers.samples import png, zipped
 from tests.descriptors import open_descriptors
 from tests.flow.fakes import cancelled_everywhere
@@ -268,7 +268,7 @@ def test_the_wheel_does_not_touch_the_environment() -> None:
     """Looking for libmagic changes neither `ctypes` nor what child processes inherit."""
     code = (
         "import ctypes, os; before = dict(os.environ), ctypes.CDLL, ctypes.util.find_library\n"
-        "from ostiary.engines.libmagic import library; library()\n"
+        "from ostiary.engines.filetype.libmagic import library; library()\n"
         "assert before == (dict(os.environ), ctypes.CDLL, ctypes.util.find_library)"
     )
     subprocess.check_call([sys.executable, "-c", "import ctypes.util; " + code])

@@ -3,8 +3,8 @@
 import pytest
 
 from ostiary.blob import Blob
-from ostiary.engines.filetype import library_version
-from ostiary.engines.filetype_rules import EMBEDDED_RULE, FileTypeEngine
+from ostiary.engines.filetype.detector import library_version
+from ostiary.engines.filetype.engine import EMBEDDED_RULE, FileTypeEngine
 from ostiary.engines.interface import Sample
 from ostiary.errors import EngineError
 from ostiary.model import Clean, Finding, Forbidden

@@ -14,10 +14,10 @@ from typing import Final
 import pytest
 from structlog.testing import capture_logs
 
-import ostiary.engines.hashlist_process as module
+import ostiary.engines.hashlist.process as module
 from ostiary.blob import Blob
-from ostiary.engines.hashlist import LISTED, HashListEngine
-from ostiary.engines.hashlist_index import HashIndex
+from ostiary.engines.hashlist.engine import LISTED, HashListEngine
+from ostiary.engines.hashlist.index import HashIndex
 from ostiary.engines.interface import Sample, Statement
 from ostiary.errors import ConfigError, EngineError
 from ostiary.model import Clean, Infected
@@ -293,7 +293,7 @@ def test_the_process_on_its_own(path: Path, tmp_path: Path) -> None:
     """Its memory and its files are bounded, it leaves no core dump, and requests go before it."""
     probe = (
         "import os, resource, runpy, sys; sys.argv[0] = 'x'\n"
-        "runpy.run_module('ostiary.engines.hashlist_worker', run_name='__main__')\n"
+        "runpy.run_module('ostiary.engines.hashlist.worker', run_name='__main__')\n"
         "print(resource.getrlimit(resource.RLIMIT_AS)[1], resource.getrlimit(resource.RLIMIT_FSIZE)[1],"
         " max(resource.getrlimit(resource.RLIMIT_CORE)) <= 1, os.nice(0) > 0)"
     )

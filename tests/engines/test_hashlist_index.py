@@ -11,10 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ostiary.blob import anonymous_file
-from ostiary.engines import hashlist_index, hashlist_worker
-from ostiary.engines.hashlist_index import HashIndex
-from ostiary.engines.hashlist_lines import Batch
-from ostiary.engines.hashlist_worker import Names, Reply, make_index
+from ostiary.engines.hashlist import index as hashlist_index
+from ostiary.engines.hashlist import worker as hashlist_worker
+from ostiary.engines.hashlist.index import HashIndex
+from ostiary.engines.hashlist.lines import Batch
+from ostiary.engines.hashlist.worker import Names, Reply, make_index
 from tests.descriptors import open_descriptors
 from tests.engines.watching import eventually
 

@@ -8,7 +8,7 @@ from typing import Final
 
 import pytest
 
-from ostiary.engines.hashlist_lines import LINE_LIMIT, NAME_LIMIT, ListError, batches
+from ostiary.engines.hashlist.lines import LINE_LIMIT, NAME_LIMIT, ListError, batches
 
 A: Final = "aB" * 32
 B: Final = "01" * 32

@@ -14,7 +14,7 @@ from aiohttp import web
 import ostiary.engines.addresses
 from ostiary.blob import Blob
 from ostiary.config.engines import HmaSettings
-from ostiary.engines.hma import HmaEngine, content_type_of
+from ostiary.engines.hma.engine import HmaEngine, content_type_of
 from ostiary.engines.interface import Engine, Sample, Statement
 from ostiary.engines.registry import Circumstances, engine_of
 from ostiary.errors import EngineError

@@ -2,7 +2,7 @@
 
 import pytest
 
-from ostiary.engines.hma_answers import banks_of, hashes_of, index_of
+from ostiary.engines.hma.answers import banks_of, hashes_of, index_of
 from ostiary.errors import EngineError
 
 

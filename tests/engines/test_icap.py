@@ -8,7 +8,7 @@ from typing import Final
 
 import pytest
 
-from ostiary.engines.icap import IcapEngine, IcapWays
+from ostiary.engines.icap.engine import IcapEngine, IcapWays
 from ostiary.engines.interface import Sample
 from ostiary.errors import ConfigError, EngineError
 from ostiary.model import Cause, Clean, Finding, Infected, Unscannable

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ostiary.engines.icap import IcapEngine, IcapWays
+from ostiary.engines.icap.engine import IcapEngine, IcapWays
 from ostiary.engines.interface import Sample
 from ostiary.model import Clean, Infected
 from peers.c_icap import CIcap

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from ostiary.blob import Blob
-from ostiary.engines.icap import IcapWays
-from ostiary.engines.icap_seen import WINDOW, SeenVersions
+from ostiary.engines.icap.engine import IcapWays
+from ostiary.engines.icap.seen import WINDOW, SeenVersions
 from ostiary.engines.interface import Sample
 from ostiary.errors import EngineError
 from ostiary.model import Cause, Clean, Finding, Infected, Unscannable

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from ostiary.engines.icap import IcapEngine, IcapWays
+from ostiary.engines.icap.engine import IcapEngine, IcapWays
 from ostiary.errors import ConfigError
 from ostiary.model import Clean, Infected
 from tests.engines.asking_icap import engine_at, error_at, judge

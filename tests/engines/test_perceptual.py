@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import ostiary.engines.perceptual
+import ostiary.engines.perceptual.engine
 import ostiary.engines.watched_files
 from ostiary.blob import Blob
 from ostiary.config.engines import PerceptualSettings
 from ostiary.engines.interface import Sample
-from ostiary.engines.perceptual import PerceptualEngine
+from ostiary.engines.perceptual.engine import PerceptualEngine
 from ostiary.engines.registry import Circumstances, engine_of
 from ostiary.errors import ConfigError, EngineError
 from ostiary.model import Cause, Clean, Finding, Infected, Unscannable
@@ -374,7 +374,7 @@ async def test_without_its_libraries(path: Path, monkeypatch: pytest.MonkeyPatch
             raise PackageNotFoundError
         return "1"
 
-    monkeypatch.setattr(ostiary.engines.perceptual, "installed_version", installed_version)
+    monkeypatch.setattr(ostiary.engines.perceptual.engine, "installed_version", installed_version)
     with pytest.raises(ConfigError, match=r"pip install 'ostiary\[perceptual\]'.*compiler.*g\+\+"):
         async with running(path):
             raise AssertionError

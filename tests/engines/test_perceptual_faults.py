@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-import ostiary.engines.perceptual
+import ostiary.engines.perceptual.engine
 from ostiary.blob import Blob
 from ostiary.engines.interface import Sample
-from ostiary.engines.perceptual import PerceptualEngine
-from ostiary.engines.perceptual_process import Index, Process
-from ostiary.engines.perceptual_worker import MEMORY
+from ostiary.engines.perceptual.engine import PerceptualEngine
+from ostiary.engines.perceptual.process import Index, Process
+from ostiary.engines.perceptual.worker import MEMORY
 from ostiary.errors import ConfigError, EngineError
 from ostiary.model import Cause, Clean, Finding, Infected, Unscannable
 from tests.descriptors import open_descriptors
@@ -109,7 +109,7 @@ async def test_bombs(path: Path, tmp_path: Path, name: str) -> None:
 
 async def test_too_little_memory_is_a_limit(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An image that does not fit is unscannable for good, and its process goes on."""
-    monkeypatch.setattr(ostiary.engines.perceptual, "CANCEL_GRACE", 60.0)
+    monkeypatch.setattr(ostiary.engines.perceptual.engine, "CANCEL_GRACE", 60.0)
     async with running(path, concurrency=1) as engine:
         await judge(engine, b"", "image/png")
         (process,) = engine._idle
@@ -148,7 +148,7 @@ async def test_a_cancelled_look_that_ends_by_itself_keeps_its_process(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A short look is let end: its process goes on to serve."""
-    monkeypatch.setattr(ostiary.engines.perceptual, "CANCEL_GRACE", 60.0)
+    monkeypatch.setattr(ostiary.engines.perceptual.engine, "CANCEL_GRACE", 60.0)
     async with running(path, concurrency=1) as engine:
         (process,) = engine._idle
         with Blob.of(SLOW) as blob, pytest.raises(TimeoutError):

@@ -8,13 +8,13 @@ from collections.abc import Iterator
 import pytest
 from PIL import Image, ImageFile
 
-import ostiary.engines.perceptual_canary as canary
-from ostiary.engines.perceptual_reasons import Reason
+from ostiary.engines.perceptual import canary
+from ostiary.engines.perceptual.reasons import Reason
 from tests.engines.perceptual_images import encoded, pdq, picture, png
 
 pytestmark = pytest.mark.peer("pdqhash")
 
-perceptual_image = pytest.importorskip("ostiary.engines.perceptual_image", reason="pdqhash is missing")
+perceptual_image = pytest.importorskip("ostiary.engines.perceptual.image", reason="pdqhash is missing")
 SMALL = picture(1, 400, 300)
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from ostiary.engines.perceptual_list import CANARY, ListBuilder, ListError, Match, PdqIndex
+from ostiary.engines.perceptual.list import CANARY, ListBuilder, ListError, Match, PdqIndex
 
 ONE = "f8f8f0cee0f4a84f06370a22038f63f0b36e2ed596621e1d33e6b39c4e9c9b22"
 TWO = "e64cc9d91c623882f8d1f1d9a398e78c9f199b3bd83924f2b7e11e0bf861b064"
@@ -61,7 +61,7 @@ def test_lines_that_are_none(text: bytes, message: str) -> None:
 
 def test_too_many_entries(monkeypatch: pytest.MonkeyPatch) -> None:
     """A list ends somewhere."""
-    monkeypatch.setattr("ostiary.engines.perceptual_list.MOST_ENTRIES", 2)
+    monkeypatch.setattr("ostiary.engines.perceptual.list.MOST_ENTRIES", 2)
     with pytest.raises(ListError, match="line 3: more than 2 entries"):
         nearest(f"{ONE}\n{TWO}\n{ONE}".encode(), ONE)
 

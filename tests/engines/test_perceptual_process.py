@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ostiary.blob import Blob
-from ostiary.engines.perceptual_process import Index, Process, finding_of, open_list
-from ostiary.engines.yara_frames import Frame, send_frame
+from ostiary.engines.frames import Frame, send_frame
+from ostiary.engines.perceptual.process import Index, Process, finding_of, open_list
 from ostiary.errors import ConfigError, EngineError
 from ostiary.model import Cause, Clean, Infected, Unscannable
 

@@ -13,7 +13,7 @@ import pytest
 
 from ostiary.blob import MEMORY_LIMIT, Blob, BlobWriter, anonymous_file
 from ostiary.engines.interface import Sample
-from ostiary.engines.script import ScriptEngine
+from ostiary.engines.script.engine import ScriptEngine
 from ostiary.errors import ConfigError, EngineError
 from ostiary.model import Clean, Finding, Infected
 from tests.engines.asking import until

@@ -14,7 +14,7 @@ from structlog.testing import capture_logs
 
 from ostiary.blob import Blob
 from ostiary.engines.interface import Sample
-from ostiary.engines.script import ScriptEngine
+from ostiary.engines.script.engine import ScriptEngine
 from ostiary.model import Clean
 from tests.descriptors import open_descriptors
 from tests.engines.conftest import LoopRunner
@@ -159,7 +159,7 @@ import asyncio, sys
 from pathlib import Path
 from ostiary.blob import Blob
 from ostiary.engines.interface import Sample
-from ostiary.engines.script import ScriptEngine
+from ostiary.engines.script.engine import ScriptEngine
 
 async def main():
     engine = ScriptEngine("script", Path(sys.argv[1]), temp_directory=Path(sys.argv[2]))

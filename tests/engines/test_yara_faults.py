@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-import ostiary.engines.yara
-import ostiary.engines.yara_job
+import ostiary.engines.yara.engine
+import ostiary.engines.yara.job
 from ostiary.blob import Blob
 from ostiary.engines.interface import Sample
-from ostiary.engines.yara import YaraEngine
+from ostiary.engines.yara.engine import YaraEngine
 from ostiary.errors import EngineError
 from ostiary.model import Cause, Clean, Infected, Unscannable
 from tests.descriptors import open_descriptors
@@ -54,7 +54,7 @@ async def test_a_cancelled_scan_that_ends_by_itself_keeps_its_process(
     rules: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A short scan is let end: its process goes on to serve."""
-    monkeypatch.setattr(ostiary.engines.yara, "CANCEL_GRACE", 60.0)
+    monkeypatch.setattr(ostiary.engines.yara.engine, "CANCEL_GRACE", 60.0)
     async with running(rules, concurrency=1) as engine:
         before = children()
         async with asyncio.TaskGroup() as group:
@@ -104,7 +104,7 @@ async def test_a_timeout_is_not_clean(rules: Path, tmp_path: Path, spool: bool) 
 
 async def test_a_process_that_hangs_is_killed(rules: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A process that does not even time out is killed; that is a timeout, and a new one serves."""
-    monkeypatch.setattr(ostiary.engines.yara_job, "KILL_GRACE", 0.0)
+    monkeypatch.setattr(ostiary.engines.yara.job, "KILL_GRACE", 0.0)
     async with running(rules, concurrency=1, timeout=1) as engine:
         (process,) = children()
         os.kill(process, signal.SIGSTOP)

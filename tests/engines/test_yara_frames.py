@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ostiary.engines.yara_frames import BODY_LIMIT, HEAD_LIMIT, Frame, FrameError, receive_frame, send_frame
+from ostiary.engines.frames import BODY_LIMIT, HEAD_LIMIT, Frame, FrameError, receive_frame, send_frame
 from tests.descriptors import open_descriptors
 
 

@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ostiary.blob import Blob
-from ostiary.engines.yara_canary import KEY, Canary
-from ostiary.engines.yara_frames import Frame, receive_frame, send_frame
-from ostiary.engines.yara_job import Job
-from ostiary.engines.yara_process import KINDS, CompiledRules, Process, compile_in, finding_of
-from ostiary.engines.yara_sources import RuleSource
+from ostiary.engines.frames import Frame, receive_frame, send_frame
+from ostiary.engines.yara.canary import KEY, Canary
+from ostiary.engines.yara.job import Job
+from ostiary.engines.yara.process import KINDS, CompiledRules, Process, compile_in, finding_of
+from ostiary.engines.yara.sources import RuleSource
 from ostiary.errors import EngineError
 from ostiary.model import Cause, Clean, Infected, Unscannable
 

@@ -12,10 +12,10 @@ import pytest
 from structlog.testing import capture_logs
 
 from ostiary.blob import Blob
+from ostiary.engines.frames import Frame
 from ostiary.engines.interface import Sample, Statement
-from ostiary.engines.yara import YaraEngine
-from ostiary.engines.yara_frames import Frame
-from ostiary.engines.yara_process import Process
+from ostiary.engines.yara.engine import YaraEngine
+from ostiary.engines.yara.process import Process
 from ostiary.errors import ConfigError, EngineError
 from ostiary.model import Cause, Clean, Forbidden, Infected, Unscannable
 from tests.descriptors import open_descriptors

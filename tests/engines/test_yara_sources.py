@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-import ostiary.engines.yara_sources
-from ostiary.engines.yara_sources import BUILTIN, digest, read_sources
+import ostiary.engines.yara.sources
+from ostiary.engines.yara.sources import BUILTIN, digest, read_sources
 from ostiary.errors import ConfigError
 
 RULE = "rule a { condition: false }"
@@ -55,7 +55,7 @@ def test_the_digest_sees_where_files_end(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("name", "value"), [("FILE_LIMIT", 20), ("TOTAL_LIMIT", 50), ("COUNT_LIMIT", 1)])
 def test_rules_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, value: int) -> None:
     """A file, all files, and their number have limits; the message names the file."""
-    monkeypatch.setattr(ostiary.engines.yara_sources, name, value)
+    monkeypatch.setattr(ostiary.engines.yara.sources, name, value)
     for number in range(2):
         (tmp_path / f"{number}.yar").write_text(RULE)
     with pytest.raises(ConfigError, match=r"\d\.yar: "):

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import yara_x
 
-from ostiary.engines.yara_frames import Frame, receive_frame, send_frame
-from ostiary.engines.yara_worker import compile_rules, serve, silence
+from ostiary.engines.frames import Frame, receive_frame, send_frame
+from ostiary.engines.yara.worker import compile_rules, serve, silence
 
 SOURCE = ("file0", "x.yar", 'rule a { meta: finding = 7 strings: $a = "needle" condition: $a }')
 
@@ -89,7 +89,7 @@ class _Panicking:
 def test_a_panic_ends_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """After a panic it says so, without the panic's words, and serves no more."""
     rules = compile_rules([SOURCE])[1]
-    monkeypatch.setattr("ostiary.engines.yara_worker.yara_x.Scanner", _Panicking)
+    monkeypatch.setattr("ostiary.engines.yara.worker.yara_x.Scanner", _Panicking)
     assert _answers(Frame({}, b"content"), Frame({}, b"x"), rules=rules) == [
         {"ready": True},
         {"panic": "_PanicError"},

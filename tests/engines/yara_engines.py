@@ -9,7 +9,7 @@ import pytest
 
 from ostiary.blob import Blob
 from ostiary.engines.interface import Sample
-from ostiary.engines.yara import LARGE, YaraEngine
+from ostiary.engines.yara.engine import LARGE, YaraEngine
 from ostiary.errors import EngineError
 from ostiary.model import Finding
 
@@ -54,7 +54,7 @@ def children() -> list[int]:
         for task in Path("/proc/self/task").iterdir()
         for child in (task / "children").read_text().split()
     ]
-    return [int(child) for child in listed if b"yara_worker" in Path(f"/proc/{child}/cmdline").read_bytes()]
+    return [int(child) for child in listed if b"yara.worker" in Path(f"/proc/{child}/cmdline").read_bytes()]
 
 
 async def error_of(asking: Awaitable[Finding]) -> str:

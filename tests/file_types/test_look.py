@@ -7,7 +7,7 @@ from typing import Final
 import pytest
 
 from ostiary.blob import Blob
-from ostiary.engines.filetype import UNKNOWN, FileType, TypeDetector
+from ostiary.engines.filetype.detector import UNKNOWN, FileType, TypeDetector
 from ostiary.file_types.look import look
 from ostiary.file_types.view import View
 from tests.file_types.samples import (

@@ -17,7 +17,7 @@ from ostiary.background import Background
 from ostiary.budget import Budget, Spool
 from ostiary.currency import LiveVersions
 from ostiary.digests import Digests
-from ostiary.engines.filetype import TypeDetector
+from ostiary.engines.filetype.detector import TypeDetector
 from ostiary.engines.interface import Sample, Specimens, Statement
 from ostiary.errors import HomeserverRefusalError
 from ostiary.fetching import Bounds as FetchBounds

@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 
 from ostiary import judging
 from ostiary.blob import Blob
-from ostiary.engines.filetype import FileType
+from ostiary.engines.filetype.detector import FileType
 from ostiary.engines.interface import Sample, Statement
 from ostiary.errors import EngineError
 from ostiary.inspection import Station, inspect

@@ -9,9 +9,9 @@ from typing import Final
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ostiary.engines.clamd_account import Account, Bounds
-from ostiary.engines.clamd_archive import Cut
-from ostiary.engines.clamd_unpacking import Walker
+from ostiary.engines.unpacking.account import Account, Bounds
+from ostiary.engines.unpacking.archive import Cut
+from ostiary.engines.unpacking.walk import Walker
 from ostiary.wire import cabinet
 from ostiary.wire import zip_records as wire
 from tests.engines.clamd_cases import CASES

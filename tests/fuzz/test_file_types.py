@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ostiary.engines.filetype import TypeDetector
+from ostiary.engines.filetype.detector import TypeDetector
 from ostiary.file_types.view import View
 from tests.fuzz.mutations import mutated
 from tests.rules.archives import encrypted_zip, gzip_bomb, overlapping_zip, streamed_zip

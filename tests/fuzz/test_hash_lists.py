@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from ostiary.engines.hashlist_lines import LINE_LIMIT, NAME_LIMIT, ListError, batch_of, by_line
+from ostiary.engines.hashlist.lines import LINE_LIMIT, NAME_LIMIT, ListError, batch_of, by_line
 from tests.engines.test_hashlist_lines import entries
 
 DIGEST: Final = "0123456789abcdefABCDEF"

@@ -5,7 +5,7 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ostiary.engines.hma_answers import banks_of, hashes_of, index_of
+from ostiary.engines.hma.answers import banks_of, hashes_of, index_of
 from ostiary.errors import EngineError
 from tests.fuzz.mutations import mutated
 

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from ostiary.errors import EngineError
 from ostiary.model import Clean, Finding
-from ostiary.wire.icap import OptionsExchange, Question, ScanExchange
-from ostiary.wire.icap_findings import READERS
-from ostiary.wire.icap_request import Method
+from ostiary.wire.icap.findings import READERS
+from ostiary.wire.icap.request import Method
+from ostiary.wire.icap.session import OptionsExchange, Question, ScanExchange
 from tests.fuzz.mutations import cut, mutated
 from tests.wire.icap_replies import (
     CONTINUE,

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from ostiary.blob import Blob
-from ostiary.engines.perceptual_list import ListError, Match, PdqIndex
-from ostiary.engines.perceptual_process import Index, Process
+from ostiary.engines.perceptual.list import ListError, Match, PdqIndex
+from ostiary.engines.perceptual.process import Index, Process
 from ostiary.model import Clean, Infected, Unscannable
 from tests.engines.perceptual_images import encoded, picture
 from tests.fuzz.mutations import fewer, mutated

@@ -12,8 +12,8 @@ from typing import Final
 
 import yara_x
 
-from ostiary.engines.yara_sources import BUILTIN, read_sources
-from ostiary.engines.yara_worker import MATCH_LIMIT
+from ostiary.engines.yara.sources import BUILTIN, read_sources
+from ostiary.engines.yara.worker import MATCH_LIMIT
 
 SIZE: Final = 1 << 20
 """Bytes of a flood."""

@@ -12,8 +12,8 @@ from typing import Final
 import pytest
 import yara_x
 
-from ostiary.engines.yara_sources import BUILTIN, read_sources
-from ostiary.engines.yara_worker import MATCH_LIMIT
+from ostiary.engines.yara.sources import BUILTIN, read_sources
+from ostiary.engines.yara.worker import MATCH_LIMIT
 
 FILES: Final = 1000
 """Files taken from each place, by lot; the lot is the same in every run."""

@@ -8,8 +8,8 @@ import pytest
 import yara_x
 from _pytest.mark import ParameterSet
 
-from ostiary.engines.yara_sources import BUILTIN, RuleSource, read_sources
-from ostiary.engines.yara_worker import MATCH_LIMIT
+from ostiary.engines.yara.sources import BUILTIN, RuleSource, read_sources
+from ostiary.engines.yara.worker import MATCH_LIMIT
 from tests.rules.builders import Builder
 from tests.rules.formats import BENIGN
 from tests.rules.negatives import NEGATIVE

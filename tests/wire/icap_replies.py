@@ -5,9 +5,9 @@ from typing import Final
 
 from ostiary.errors import EngineError
 from ostiary.model import Finding
-from ostiary.wire.icap import Question, ScanExchange
-from ostiary.wire.icap_presets import PRESETS
-from ostiary.wire.icap_request import Method
+from ostiary.wire.icap.presets import PRESETS
+from ostiary.wire.icap.request import Method
+from ostiary.wire.icap.session import Question, ScanExchange
 
 FILE: Final = b"hello, this is a file\r\n0\r\n\r\n that looks like chunks"
 """What the answers below are about."""

@@ -6,10 +6,10 @@ from hypothesis import strategies as st
 
 from ostiary.errors import EngineError
 from ostiary.model import Cause, Clean, Forbidden, Infected, Unscannable
-from ostiary.wire import icap
-from ostiary.wire.icap import OptionsExchange, ScanExchange
-from ostiary.wire.icap_head import MAX_HEAD
-from ostiary.wire.icap_request import Method
+from ostiary.wire.icap import session as icap
+from ostiary.wire.icap.head import MAX_HEAD
+from ostiary.wire.icap.request import Method
+from ostiary.wire.icap.session import OptionsExchange, ScanExchange
 from tests.wire.icap_replies import (
     CONTINUE,
     ERROR,

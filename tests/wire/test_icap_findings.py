@@ -6,9 +6,9 @@ from hypothesis import strategies as st
 
 from ostiary.errors import EngineError
 from ostiary.model import Cause, Finding, Forbidden, Infected, Unscannable
-from ostiary.wire.icap_findings import READERS, Blocked, reading
-from ostiary.wire.icap_head import Head
-from ostiary.wire.icap_presets import PRESETS
+from ostiary.wire.icap.findings import READERS, Blocked, reading
+from ostiary.wire.icap.head import Head
+from ostiary.wire.icap.presets import PRESETS
 
 
 def read(*fields: tuple[str, str], preset: str = "generic") -> Finding | Blocked | None:

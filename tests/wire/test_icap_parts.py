@@ -5,12 +5,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ostiary.errors import EngineError
-from ostiary.wire import icap_chunks
-from ostiary.wire.icap_chunks import ChunkedBody
-from ostiary.wire.icap_head import MAX_HEAD, MAX_LINE, Head, parse_head
-from ostiary.wire.icap_options import LARGEST_PREVIEW, LONGEST_TTL, Options, parse_options
-from ostiary.wire.icap_request import Method, Service, options_request, scan_request
-from ostiary.wire.icap_url import IcapAddress, parse_url
+from ostiary.wire.icap import chunks as icap_chunks
+from ostiary.wire.icap.chunks import ChunkedBody
+from ostiary.wire.icap.head import MAX_HEAD, MAX_LINE, Head, parse_head
+from ostiary.wire.icap.options import LARGEST_PREVIEW, LONGEST_TTL, Options, parse_options
+from ostiary.wire.icap.request import Method, Service, options_request, scan_request
+from ostiary.wire.icap.url import IcapAddress, parse_url
 from tests.wire.icap_replies import OPTIONS, chunked
 
 

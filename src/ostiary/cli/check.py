@@ -19,7 +19,7 @@ from ostiary.cli.findings import Finding, Level
 from ostiary.config.crypto import CryptoSettings
 from ostiary.config.engines import ScriptSettings
 from ostiary.config.settings import Settings, effective_engines, inert, shared_by
-from ostiary.engines.script_removal import installed, removal_words
+from ostiary.engines.script.removal import installed, removal_words
 from ostiary.errors import ConfigError, OstiaryError
 from ostiary.matrix.envelope import Envelope
 from ostiary.secret_file import LOCKED_OUT, REMOUNT, PrivateKey, read_private_key, readable_by_others

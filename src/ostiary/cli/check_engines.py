@@ -61,9 +61,7 @@ async def check_engines(settings: Settings) -> AsyncIterator[Finding]:
     if all(isinstance(section, YaraSettings | FileTypeSettings | ListSettings) for section in deciding):
         kinds = ", ".join(sorted({section.type for section in deciding}))
         seen = f"no antivirus judges what is clean, only {kinds}"
-        yield Finding(
-            Level.WARNING, "engines", seen, "they are no antivirus: add clamd, see docs/setup"
-        )
+        yield Finding(Level.WARNING, "engines", seen, "they are no antivirus: add clamd, see docs/setup")
 
 
 def _of_weight(settings: EngineSettings, what: str, seen: str, advice: str) -> Finding:

@@ -1,7 +1,7 @@
 """From a section of the configuration to its engine: the one place that names them all."""
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import inf
 from pathlib import Path
 
@@ -16,15 +16,17 @@ from ostiary.config.engines import (
     ScriptSettings,
     YaraSettings,
 )
-from ostiary.engines.clamd import ClamdEngine, Knowledge
-from ostiary.engines.filetype_rules import FileTypeEngine
-from ostiary.engines.hashlist import HashListEngine
-from ostiary.engines.hma import HmaEngine
-from ostiary.engines.icap import IcapEngine, IcapWays
+from ostiary.engines.clamd.engine import ClamdEngine, Knowledge
+from ostiary.engines.filetype.engine import FileTypeEngine
+from ostiary.engines.hashlist.engine import HashListEngine
+from ostiary.engines.hma.engine import HmaEngine
+from ostiary.engines.icap.engine import IcapEngine, IcapWays
 from ostiary.engines.interface import Engine
-from ostiary.engines.perceptual import PerceptualEngine
-from ostiary.engines.script import ScriptEngine
-from ostiary.engines.yara import YaraEngine
+from ostiary.engines.perceptual.engine import PerceptualEngine
+from ostiary.engines.script.engine import ScriptEngine
+from ostiary.engines.unpacking.account import CLAMAV, Bounds
+from ostiary.engines.yara.engine import YaraEngine
+from ostiary.wire.icap.presets import PRESETS
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,5 +108,17 @@ def _icap(name: str, chosen: IcapSettings, around: Circumstances) -> IcapEngine:
         page_is_infected=chosen.block_page == "infected",
         ca_path=chosen.ca_path,
         keep=inf if chosen.istag_follows_signatures else around.proof_interval,
+        bounds=_icap_bounds(chosen),
     )
     return IcapEngine(name, chosen.url, ways, concurrency=chosen.concurrency, rest=around.proof_interval)
+
+
+def _icap_bounds(chosen: IcapSettings) -> Bounds | None:
+    """Return what is behind the server looks at of archives; None where nobody says that it cuts."""
+    if chosen.max_file_size is None and chosen.max_scan_size is None and not PRESETS[chosen.preset].cuts:
+        return None
+    return replace(
+        CLAMAV,
+        file_size=chosen.max_file_size or CLAMAV.file_size,
+        scan_size=chosen.max_scan_size or CLAMAV.scan_size,
+    )

@@ -2,7 +2,7 @@
 
 Two stories are told of each member: its local header, in front of its data, and its entry in the
 directory at the end. Streaming unpackers go by the first, most others by the second, and a hostile
-file tells them different things. Nothing is believed here; `ostiary.engines.clamd_unpacking` compares.
+file tells them different things. Nothing is believed here; `ostiary.engines.unpacking.walk` compares.
 """
 
 import struct

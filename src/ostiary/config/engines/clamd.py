@@ -20,7 +20,7 @@ _SOCKET_PATH_LIMIT: Final = 107  # unix(7): sun_path holds 108 bytes, with the N
 
 
 def _address(value: str) -> str:
-    """Refuse what `ostiary.engines.clamd_address` would refuse, with the line that it stands in."""
+    """Refuse what `ostiary.engines.clamd.address` would refuse, with the line that it stands in."""
     fault = _fault_of_unix(value) if value.startswith("unix:") else _fault_of_tcp(value)
     if fault is not None:
         raise complaint(f"{shown(value)}: {fault}")

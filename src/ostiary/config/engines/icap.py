@@ -8,8 +8,8 @@ from ostiary.config.engines.common import CommonSettings, Concurrency
 from ostiary.config.fields import FilePath, Flag
 from ostiary.config.section import Kind, complaint, shown
 from ostiary.config.values import PositiveSize
-from ostiary.wire.icap_presets import PRESETS
-from ostiary.wire.icap_url import parse_url
+from ostiary.wire.icap.presets import PRESETS
+from ostiary.wire.icap.url import parse_url
 
 
 def _url(value: str) -> str:
@@ -65,6 +65,14 @@ class IcapSettings(CommonSettings):
     max_size: PositiveSize | None = None
     """Files of so many bytes and more are not shown to it, and unscannable (`limit`): the server's own limit,
     which it does not tell, and over which many let everything pass. null: the preset's."""
+
+    max_file_size: PositiveSize | None = None
+    """What the engine behind it looks at of a file, and of each member of an archive: ClamAV passes the rest
+    of a member unseen (`MaxFileSize`). null: ClamAV's 100 MiB with the presets generic, c-icap and
+    squidclamav, nothing with the others."""
+
+    max_scan_size: PositiveSize | None = None
+    """What it looks at in all, unpacked (`MaxScanSize`). null: likewise, 400 MiB."""
 
     preview: Flag = True
     """The beginning of a file goes ahead where the server wants it; one that lets the file pass then has not

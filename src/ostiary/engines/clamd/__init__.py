@@ -1,0 +1,1 @@
+"""ClamAV's daemon: signatures, asked over its own protocol."""

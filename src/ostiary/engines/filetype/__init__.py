@@ -1,0 +1,1 @@
+"""What the bytes are, whatever anybody calls them, and rules about it."""

@@ -1,0 +1,1 @@
+"""Files known by their SHA-256."""

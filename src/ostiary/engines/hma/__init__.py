@@ -1,0 +1,1 @@
+"""Hasher-Matcher-Actioner over HTTP: images and videos that look like known ones."""

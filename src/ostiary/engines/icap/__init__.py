@@ -1,0 +1,1 @@
+"""Antivirus servers that speak ICAP (RFC 3507)."""

@@ -1,0 +1,1 @@
+"""Images that look like known ones (PDQ)."""

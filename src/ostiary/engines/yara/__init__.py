@@ -1,0 +1,1 @@
+"""YARA rules, run by YARA-X in scan processes of ours."""
