@@ -12,6 +12,9 @@ export PYTHON
 export PATH := $(CURDIR)/.peers/bin:$(PATH)
 
 RUN := .venv/bin/python -m
+
+# Tests that sample in `make test` what they do at length in `make soak`.
+LONG := tests/engines/test_clamd_failover.py tests/engines/test_clamd_signatures.py
 CODE := $(wildcard src tests peers demo)
 
 .PHONY: help
@@ -32,8 +35,9 @@ test: test-setup ## run all tests against real components; ARGS="-k clamd -x" go
 	@$(RUN) pytest $(ARGS)
 
 .PHONY: soak
-soak: develop ## let the fuzzers look for new examples; EXAMPLES=100000 each, ARGS="-k clamd" picks some
+soak: test-setup ## fuzz for new examples (EXAMPLES=100000 each), kill and reload clamd a hundred times; ARGS="-k clamd"
 	@HYPOTHESIS_PROFILE=soak SOAK_EXAMPLES=$(or $(EXAMPLES),10000) $(RUN) pytest tests/fuzz --timeout=0 -q $(ARGS)
+	@SOAK=1 $(RUN) pytest $(LONG) --timeout=0 -q $(ARGS)
 
 .PHONY: coverage
 coverage: test-setup ## run all tests and show the lines and branches that they miss
