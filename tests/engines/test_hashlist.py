@@ -70,10 +70,21 @@ def open_now() -> dict[str, str]:
     return open_descriptors()
 
 
+OTHERS: Final[set[int]] = set()
+"""Processes that are there for other tests."""
+
+
+@pytest.fixture(autouse=True)
+def others() -> None:
+    """Note who is there before a test begins."""
+    OTHERS.clear()
+    OTHERS.update(children())
+
+
 def children() -> list[int]:
-    """Return the process IDs of the children that we have and that were not waited for."""
+    """Return the process IDs of the children that this test has and that were not waited for."""
     lists = [(task / "children").read_text().split() for task in Path("/proc/self/task").iterdir()]
-    return [int(child) for listed in lists for child in listed]
+    return [int(child) for listed in lists for child in listed if int(child) not in OTHERS]
 
 
 def test_what_is_listed_is_found(path: Path, tmp_path: Path, run: LoopRunner) -> None:
