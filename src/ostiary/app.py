@@ -167,7 +167,10 @@ def _provers(
     schedule = Schedule(proof.interval, proof.max_signature_age)
     provers = []
     for station, section in zip(stations, chosen, strict=True):
-        specimens = specimens_of(section.proof, station.engine)
+        try:
+            specimens = specimens_of(section.proof, station.engine)
+        except ConfigError as error:
+            raise ConfigError(f"engine {station.engine.name}: {error}") from error
         trust = station.trust
         if specimens is None:
             trust.give()

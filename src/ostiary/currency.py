@@ -18,6 +18,9 @@ from ostiary.model import Evidence, Report
 FRESH: Final = 1.0
 """Seconds after which the engines are asked again, in the background."""
 
+MOVES: Final = 1000
+"""Versions of yesterday that are remembered."""
+
 OLDEST: Final = 5.0
 """Seconds after which nobody goes by an older answer: changed signatures count by then."""
 
@@ -38,7 +41,8 @@ class LiveVersions:
         self._background = background
         self._clock = clock
         self._forgotten: dict[str, float] = {}
-        self._moved: dict[str, float] = {}
+        self._answered = 0.0
+        self._moved: dict[tuple[str, str], float] = {}
         self._versions: dict[str, frozenset[str]] = {}
         self._asked = float("-inf")  # by the loop's clock
         self._refresh: asyncio.Task[None] | None = None
@@ -75,9 +79,10 @@ class LiveVersions:
         for report in evidence.reports:
             if not _speaks(report) or report.version in self._versions.get(report.engine, ()):
                 continue
-            if not self._versions.get(report.engine):
+            moved = self._moved.get((report.engine, report.version))
+            if moved is None or not self._versions.get(report.engine):
                 return inf
-            seconds = max(seconds, self._clock() - self._moved.get(report.engine, float("-inf")))
+            seconds = max(seconds, self._clock() - moved)
         return inf if self._is_forgotten(evidence) else seconds
 
     def _made_by(self, evidence: Evidence, live: dict[str, frozenset[str]]) -> bool:
@@ -116,15 +121,18 @@ class LiveVersions:
                 tasks = {engine.name: group.create_task(engine.versions()) for engine in self._engines}
             live = {name: task.result() for name, task in tasks.items()}
             self._note_moves(live)
+            self._answered = self._clock()
             self._asked = asked
         finally:
             self._versions = live  # none where an engine broke its promise never to raise
 
     def _note_moves(self, live: dict[str, frozenset[str]]) -> None:
-        """Date the moment in which versions that were live are no more."""
+        """Note when versions that are live no more were last seen to be."""
         for name, versions in self._versions.items():
-            if versions - live.get(name, frozenset()):
-                self._moved[name] = self._clock()
+            for gone in versions - live.get(name, frozenset()):
+                self._moved[name, gone] = self._answered
+        while len(self._moved) > MOVES:
+            del self._moved[next(iter(self._moved))]
 
 
 def _speaks(report: Report) -> bool:

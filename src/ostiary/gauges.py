@@ -7,6 +7,7 @@ from math import inf, nan
 from ostiary.budget import Budget, Spool
 from ostiary.library.memory import MemoryLibrary
 from ostiary.metrics import Metrics
+from ostiary.model import Cause
 from ostiary.prover import Proofs, Prover
 from ostiary.web.health import Load
 
@@ -26,6 +27,9 @@ def watch_loads(
 
 def watch_engines(metrics: Metrics, proofs: Proofs) -> None:
     """Show of each engine whether it is trusted, how far its word goes, and how old its signatures are."""
+    for prover in proofs.provers:
+        for cause in (Cause.ERROR, Cause.TIMEOUT, Cause.UNTRUSTED):
+            metrics.engine_errors.labels(prover.name, cause.value)
 
     def each(name: str, text: str, value: Callable[[Prover], float]) -> None:
         values = {prover.name: partial(value, prover) for prover in proofs.provers}

@@ -59,7 +59,9 @@ async def _ask(station: Station, sample: Sample, seconds: float) -> Statement | 
                 await trust.settle()
         seconds = max(0.0, end - loop.time())
     if not trust.trusted:
-        return Unscannable(Cause.UNTRUSTED, f"{station.engine.name} is not trusted: {trust.why}")
+        return Unscannable(Cause.UNTRUSTED, f"{station.engine.name} is not trusted at the moment")
+    if trust.largest is not None:
+        sample = replace(sample, reach=trust.largest)
     said = await question(station, sample, seconds)
     if isinstance(said, Statement):
         trust.answers += 1
@@ -67,11 +69,15 @@ async def _ask(station: Station, sample: Sample, seconds: float) -> Statement | 
     return said
 
 
-async def question(station: Station, sample: Sample, seconds: float) -> Statement | Unscannable:
+async def question(
+    station: Station, sample: Sample, seconds: float, *, quiet: bool = False
+) -> Statement | Unscannable:
     """Have the engine inspect the sample, trusted or not; what keeps it from an answer becomes a cause.
 
-    It gets so many seconds, and no more than its own timeout.
+    It gets so many seconds, and no more than its own timeout. `quiet`: the caller tells of failures, and
+    finds in the detail what no client is told.
     """
+    warn = log.debug if quiet else log.warning
     seconds = min(seconds, station.timeout)
     name = station.engine.name
     deadline = asyncio.timeout(seconds)
@@ -82,13 +88,16 @@ async def question(station: Station, sample: Sample, seconds: float) -> Statemen
             return said
         log.error("bug in an engine", engine=name, error=f"its finding is a {_kind(said)}")
     except EngineError as error:
-        log.warning("engine error", engine=name, error=str(error))
+        warn("engine error", engine=name, error=str(error))
+        if quiet:
+            return Unscannable(Cause.ERROR, str(error))
     except (KeyboardInterrupt, SystemExit):
         raise
     except BaseException as error:  # a panic in a native library is no Exception
         if isinstance(error, asyncio.CancelledError) and _cancelled_from_outside():
             raise
         if isinstance(error, TimeoutError) and deadline.expired():
+            warn("engine timeout", engine=name, seconds=seconds)
             return Unscannable(Cause.TIMEOUT, f"{name} did not answer within {seconds:g} s")
         log.exception("bug in an engine", engine=name)
     return Unscannable(Cause.ERROR, f"{name} could not scan it")

@@ -186,6 +186,8 @@ class Judge:
         if any(isinstance(report.finding, Infected) for report in reports if not report.shadow):
             self._metrics.infected.inc()
         for report in reports:
+            if isinstance(report.finding, Unscannable) and not report.finding.cause.permanent:
+                self._metrics.engine_errors.labels(report.engine, report.finding.cause.value).inc()
             if report.shadow and not isinstance(report.finding, Clean):
                 kind = type(report.finding).__name__.lower()
                 self._metrics.shadow_findings.labels(kind).inc()

@@ -93,6 +93,12 @@ class Metrics:
             ["finding"],
             registry=self.registry,
         )
+        self.engine_errors = Counter(
+            "content_scanner_engine_errors_total",
+            "Questions that an engine did not answer, by engine and cause (error, timeout, untrusted)",
+            ["engine", "cause"],
+            registry=self.registry,
+        )
         self.proofs = Counter(
             "content_scanner_proofs_total",
             "Proofs of scan, by engine and result (passed, failed)",

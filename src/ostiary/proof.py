@@ -11,7 +11,7 @@ from ostiary.budget import Spool
 from ostiary.engines.interface import Sample, Specimens
 from ostiary.inspection import Station, question
 from ostiary.model import Cause, Clean, Finding, Forbidden, Infected, Unscannable, name_of
-from ostiary.proof_samples import document, large, zipped
+from ostiary.proof_samples import Maker, document, large, padded, zipped
 
 SMALLEST: Final = 1 << 16
 """Bytes below which no large sample is tried."""
@@ -54,24 +54,31 @@ async def proved(station: Station, specimens: Specimens) -> Outcome:
 async def reach(station: Station, specimens: Specimens, spool: Spool, max_size: int) -> Reach | None:
     """Ask about the dear samples; None where no answer could be had.
 
-    Large ones only where archives are looked into, since they are archives. OverloadedError if there
-    is no room for them now.
+    The large ones are archives where those are looked into; else the bad sample with padding behind it,
+    if it is found like that at all. OverloadedError if there is no room for them now.
     """
+    bad, archives = specimens.bad, True
     for make in (zipped, document):
-        finding = await _asked(station, make(specimens.bad))
+        finding = await _asked(station, make(bad))
+        if _temporary(finding):
+            return None
+        archives = archives and found(finding)
+    small = zipped(bad) if archives else bad + bytes(SMALLEST >> 4)
+    if not archives:
+        finding = await _asked(station, small)
         if _temporary(finding):
             return None
         if not found(finding):
             return Reach(archives=False, largest=None)
     size = max_size
     while size >= SMALLEST:
-        finding = await _asked_large(station, specimens.bad, size, spool)
+        finding = await _asked_large(station, large if archives else padded, bad, size, spool)
         if _temporary(finding):
             return None
         if found(finding):
-            return Reach(archives=True, largest=None if size == max_size else size)
+            return Reach(archives, None if size == max_size else size)
         size //= 2
-    return Reach(archives=True, largest=len(zipped(specimens.bad)))
+    return Reach(archives, len(small))
 
 
 def found(finding: Finding) -> bool:
@@ -84,14 +91,14 @@ async def _asked(station: Station, data: bytes) -> Finding:
         return await _finding(station, blob)
 
 
-async def _asked_large(station: Station, bad: bytes, size: int, spool: Spool) -> Finding:
+async def _asked_large(station: Station, make: Maker, bad: bytes, size: int, spool: Spool) -> Finding:
     async with spool.room(size):
-        with await large(bad, size, spool) as blob:
+        with await make(bad, size, spool) as blob:
             return await _finding(station, blob)
 
 
 async def _finding(station: Station, blob: Blob) -> Finding:
-    said = await question(station, Sample(blob, _UNKNOWN_TYPE), station.timeout)
+    said = await question(station, Sample(blob, _UNKNOWN_TYPE), station.timeout, quiet=True)
     return said if isinstance(said, Unscannable) else said.finding
 
 

@@ -8,7 +8,7 @@ import io
 import os
 import struct
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -57,6 +57,19 @@ def document(bad: bytes) -> bytes:
         ("word/document.xml", b"<w:document/>" + os.urandom(8).hex().encode()),
         ("word/embeddings/oleObject1.bin", bad),
     )
+
+
+Maker = Callable[[bytes, int, Spool], Awaitable[Blob]]
+"""Makes a sample of so many bytes in the spool; the caller closes it."""
+
+
+async def padded(bad: bytes, size: int, spool: Spool) -> Blob:
+    """Return the bad sample with padding behind it; the caller closes it, and holds room for it."""
+    with spool.writer() as writer:
+        await writer.add(bad)
+        for offset in range(len(bad), size, _CHUNK):
+            await writer.add(bytes(min(_CHUNK, size - offset)))
+        return await writer.finish()
 
 
 async def large(bad: bytes, size: int, spool: Spool) -> Blob:

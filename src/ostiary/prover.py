@@ -10,17 +10,17 @@ nothing else showed, is forgotten.
 import asyncio
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import IntEnum
-from typing import Final
+from typing import Any, Final
 
 import structlog
 
 from ostiary.background import Background
 from ostiary.budget import Spool
 from ostiary.currency import LiveVersions
-from ostiary.engines.interface import Specimens
+from ostiary.engines.interface import Addressed, Engine, Sample, Specimens, Statement
 from ostiary.errors import OstiaryError
 from ostiary.inspection import Station
 from ostiary.metrics import Metrics
@@ -32,6 +32,12 @@ HOURLY: Final = 3600.0
 
 SOON: Final = 2.0
 """Seconds after which an engine that is not trusted gets the next chance, at most."""
+
+PATIENCE: Final = 10.0
+"""Seconds that one of several addresses has for a proof."""
+
+RECENT: Final = 5
+"""Intervals for which a name of the bad sample is remembered."""
 
 _LATER: Final = 20.0  # seconds until dear samples that got no answer, or no room, are tried again
 _DAY: Final = 86400
@@ -55,6 +61,30 @@ class Schedule:
     max_signature_age: float | None
 
 
+class _At:
+    """An engine at one of its addresses alone, as far as a proof asks it."""
+
+    def __init__(self, engine: Engine, addressed: Addressed, place: str) -> None:
+        self._engine = engine
+        self._addressed = addressed
+        self._place = place
+
+    async def inspect(self, sample: Sample) -> Statement:
+        """Ask that address."""
+        return await self._addressed.inspect_at(self._place, sample)
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401  (whatever an engine has)
+        return getattr(self._engine, name)
+
+
+def at(station: Station, place: str) -> Station:
+    """Return the station of an engine with several addresses, such that one alone is asked."""
+    engine = station.engine
+    if not isinstance(engine, Addressed):
+        raise TypeError("the engine has no addresses")
+    return replace(station, engine=_At(engine, engine, place), timeout=min(station.timeout, PATIENCE))
+
+
 class Prover:
     """Keeps one engine's Trust up to date. `specimens` None: it can't be proved, and is believed."""
 
@@ -72,8 +102,15 @@ class Prover:
         self._schedule = schedule
         self._live = live
         self._proofs = {result: metrics.proofs.labels(self.name, result) for result in ("passed", "failed")}
-        self._canary: str | None = None
+        self._canaries: dict[str | None, float] = {}  # names of the bad sample, and when each was heard
+        self._signed: float | None = None
         self._versions: frozenset[str] = frozenset()
+        self._refused: set[str] = set()
+        engine = station.engine
+        several = isinstance(engine, Addressed) and len(engine.places) > 1
+        self._addressed = engine if several and isinstance(engine, Addressed) else None
+        if self._addressed is not None and specimens is not None:
+            self._addressed.require_vouching()
         self.wear = Wear.FRESH
         self.reach_due = float("-inf")
 
@@ -94,18 +131,51 @@ class Prover:
 
     async def run(self) -> None:
         """Prove, for ever."""
+        loop = asyncio.get_running_loop()
         while True:
             await self.once()
-            rest = self._schedule.interval
-            if not self.trust.trusted:
-                rest = min(rest, SOON)
-            await asyncio.sleep(rest * random.uniform(0.8, 1))  # noqa: S311  (replicas must not prove in step)
+            pause = self._schedule.interval * random.uniform(0.8, 1)  # noqa: S311  (replicas must not prove in step)
+            due = loop.time() + pause
+            while (left := due - loop.time()) > 0:
+                await asyncio.sleep(min(left, SOON))
+                if not self.trust.trusted:
+                    break
+                await self._prove_places(unvouched=True)
 
     async def once(self) -> None:
         """Prove once, and look at versions and dates."""
         if self._specimens is not None:
+            await self._prove_places()
             await self._prove(self._specimens)
         await self._look()
+
+    async def _prove_places(self, *, unvouched: bool = False) -> None:
+        """Prove each of several addresses by itself, or those alone that nobody vouches for.
+
+        One that answers wrongly is not asked while another one proves itself; if none does, all may be
+        asked, and the engine's own proof decides.
+        """
+        engine, specimens = self._addressed, self._specimens
+        if engine is None or specimens is None:
+            return
+        places = engine.unvouched() if unvouched else engine.places
+        async with asyncio.TaskGroup() as group:
+            tasks = {place: group.create_task(proved(at(self.station, place), specimens)) for place in places}
+        outcomes = {place: task.result() for place, task in tasks.items()}
+        good = [place for place, outcome in outcomes.items() if not outcome.why]
+        others = set(engine.places) - set(engine.unvouched()) - set(outcomes)
+        for place, outcome in outcomes.items():
+            if not outcome.why:
+                engine.vouch(place, good=True)
+            elif outcome.wrong:
+                self._refuse(engine, place, outcome.why, others=bool(good or others))
+        self._refused -= set(good)
+
+    def _refuse(self, engine: Addressed, place: str, why: str, *, others: bool) -> None:
+        engine.vouch(place, good=not others)
+        if place not in self._refused:
+            log.error("address is not trusted", engine=self.name, address=place, reason=why)
+            self._refused.add(place)
 
     async def _prove(self, specimens: Specimens) -> None:
         answers = self.trust.answers
@@ -119,11 +189,16 @@ class Prover:
                 self._live.forget(self.name)
             return
         self.trust.passed()
-        if self._canary not in {None, outcome.found}:
-            log.info("new epoch: the known-bad sample has another name", engine=self.name, name=outcome.found)
+        self._hear(outcome.found)
+
+    def _hear(self, name: str | None) -> None:
+        """Take another name of the bad sample for other signatures; several clamds may take turns."""
+        now, recent = asyncio.get_running_loop().time(), RECENT * self._schedule.interval
+        if self._canaries and now - self._canaries.get(name, float("-inf")) > recent:
+            log.info("new epoch: the known-bad sample has another name", engine=self.name, name=name)
             self._live.forget(self.name)
             self.reach_due = float("-inf")
-        self._canary = outcome.found
+        self._canaries = {**self._canaries, name: now}
 
     async def _look(self) -> None:
         versions = await self.station.engine.versions()
@@ -132,8 +207,9 @@ class Prover:
                 log.info("new epoch", engine=self.name, versions=sorted(versions))
                 self.reach_due = float("-inf")
             self._versions = versions
-        signed = await self.station.engine.signed_at()
-        self.signature_age = None if signed is None else max(0.0, _now() - signed)
+        if versions:
+            self._signed = await self.station.engine.signed_at()
+        self.signature_age = None if self._signed is None else max(0.0, _now() - self._signed)
         self._note_age()
 
     def _note_age(self) -> None:

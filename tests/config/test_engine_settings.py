@@ -24,6 +24,8 @@ from tests.config.conftest import Complaining, Loading
 ADDRESSES: TypeAdapter[tuple[str, ...]] = TypeAdapter(Addresses)
 EMPTY = "the list is empty, so nothing would be scanned; leave the key out for the built-in YARA rules"
 ADDRESS = "expected unix:/path/to/socket, tcp:host:port or tcp:[address]:port"
+ONE_OR_MORE = f"expected an address or a list of addresses, each {ADDRESS.removeprefix('expected ')}"
+OURS = "is what verdicts and logs call a part of Ostiary: choose another"
 TYPES = ", ".join(ENGINES)
 NOBODY = "nobody could call a file clean: one engine at least is required and no shadow"
 
@@ -122,7 +124,10 @@ scan: {script: s}
         ("[{type: clamd}]", "engines[0].address: is missing"),
         ("[{type: clamd, address: []}]", "engines[0].address: the list is empty"),
         ("[{type: clamd, address: [unix:/a, unix:/a]}]", "engines[0].address: the list holds an entry twice"),
-        ("[{type: clamd, address: 3310}]", "engines[0].address: expected a list"),
+        ("[{type: clamd, address: 3310}]", f"engines[0].address: {ONE_OR_MORE}"),
+        ("[{type: clamd, address: {tcp: 3310}}]", f"engines[0].address: {ONE_OR_MORE}"),
+        ("[{type: yara, name: policy}]", f'engines[0].name: "policy" {OURS}'),
+        ("[{type: yara}, {type: yara, name: Gateway}]", f'engines[1].name: "Gateway" {OURS}'),
         ("[{type: clamd, address: [5]}]", "engines[0].address[0]: expected a text; put it in quotes"),
         ("[{type: clamd, address: localhost}]",
          f'engines[0].address[0]: "localhost": {ADDRESS}'),

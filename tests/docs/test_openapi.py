@@ -1,6 +1,8 @@
 """docs/reference/openapi.yaml against the code: every route and every refusal, and nothing more."""
 
+import json
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any, Final
 
 import jsonschema_rs
@@ -15,6 +17,7 @@ from ostiary.policy import TYPE_RULE
 from ostiary.web import errors, routes
 from ostiary.web.bodies import JSON_LIMIT
 from ostiary.web.headers import EVERYWHERE, MEDIA, NOT_STORED
+from ostiary.web.health import Health
 from ostiary.wire.multipart import MAX_PARTS
 from ostiary.wire.strict_json import MAX_DEPTH, MAX_DIGITS, MAX_VALUES
 from tests.docs.openapi import DESCRIPTION, EXAMPLE, EXAMPLES, OPENAPI
@@ -167,3 +170,35 @@ def test_the_limits_are_the_codes() -> None:
     assert f"at most {MAX_PARTS};" in text
     assert COMPONENTS["schemas"]["Form"]["maxProperties"] == MAX_PARTS
     assert COMPONENTS["parameters"]["width"]["schema"]["maximum"] == routes._LARGEST_SIDE
+
+
+def readiness(status: str) -> Any:  # noqa: ANN401
+    """Return a validator for what `/ready` says with this status."""
+    answers = DESCRIPTION["paths"]["/ready"]["get"]["responses"]
+    return validator(answers[status]["content"]["application/json"]["schema"])
+
+
+@pytest.mark.parametrize("gates", [True, False])
+@pytest.mark.parametrize(
+    ("names", "loaded", "draining"),
+    [
+        ({}, True, False),
+        ({}, False, False),
+        ({"untrusted": ("a",)}, True, False),
+        ({"stale": ("a",)}, True, False),
+        ({"untrusted": ("a",), "stale": ("b",)}, True, True),
+    ],
+)
+def test_readiness(*, gates: bool, names: dict[str, tuple[str]], loaded: bool, draining: bool) -> None:
+    """Each state has an answer that is described, whether proof of scan gates the status or not."""
+    standing = SimpleNamespace(**{"settled": True, "untrusted": (), "stale": (), **names})
+    answer = Health((), standing, gates=gates, loaded=loaded, draining=draining).ready()
+    assert answer.text is not None
+    readiness(str(answer.status)).validate(json.loads(answer.text))
+
+
+@pytest.mark.parametrize(("status", "never"), [("200", "loading"), ("200", "draining"), ("503", "ready")])
+def test_readiness_that_no_status_has(status: str, never: str) -> None:
+    """What is described is no more than what there is."""
+    body = {"status": never, "engines": {"untrusted": [], "stale": []}, "load": {}}
+    assert not readiness(status).is_valid(body)

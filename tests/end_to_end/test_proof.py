@@ -158,3 +158,19 @@ def test_large_files_that_clamd_does_not_look_at(synapse: Synapse, upload: Uploa
             answer = gateway.get(f"scan/{large}", bob.token)
             assert (answer.status, answer.json["clean"]) == (200, False)
             assert ready(gateway) == (200, "ready")
+
+
+def test_a_spare_that_finds_nothing_is_never_asked(synapse: Synapse, upload: Upload, bob: User) -> None:
+    """Not even after the one that works was killed: then nothing is served, until it is back."""
+    bad, good = upload(EICAR + b" " * 3), upload(png(45, 45), "image/png")
+    with Clamd() as works, Clamd(signatures={"other.ndb": "Other:0:*:6f74686572\n"}) as blind:
+        addresses = [works.unix_address, blind.unix_address]
+        config = {"engines": [{"type": "clamd", "address": addresses}], "scan": {"max_size": "1MB"}}
+        with Gateway(synapse.url, config) as gateway:
+            assert "address is not trusted" in gateway.log
+            works.kill()
+            for _ in range(5):
+                assert gateway.get(f"scan/{bad}", bob.token).status == 500
+            works.start()
+            until(lambda: gateway.get(f"download/{good}", bob.token).status == 200)
+            assert gateway.get(f"scan/{bad}", bob.token).json["clean"] is False

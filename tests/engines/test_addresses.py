@@ -102,3 +102,20 @@ async def test_no_storm_of_probes(monkeypatch: pytest.MonkeyPatch) -> None:
             await asyncio.sleep(0)
         await asyncio.sleep(0.7)
         assert len(servers.probes) <= 2 + 6  # 0.025 to 0.05 s, then twice that, and so on
+
+
+async def test_only_who_is_vouched_for_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where that is required: at first nobody, and after a rest it has to be said again."""
+    servers = Servers()
+    async with watched(servers, monkeypatch, "a", "b") as found:
+        found.require_vouching()
+        assert (found.awake(), found.unvouched()) == ((), ("a", "b"))
+        found.vouch("a", good=True)
+        found.vouch("b", good=True)
+        assert found.awake() == ("a", "b")
+        servers.refusing.add("a")
+        found.doubt("a")
+        await until(lambda: found.awake() == ("b",))
+        servers.refusing.clear()
+        await until(lambda: not found.resting())
+        assert (found.awake(), found.unvouched()) == (("b",), ("a",))

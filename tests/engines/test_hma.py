@@ -12,20 +12,33 @@ import pytest
 from aiohttp import web
 
 import ostiary.engines.addresses
+from ostiary import currency
 from ostiary.blob import Blob
 from ostiary.config.engines import HmaSettings
+from ostiary.engines.hma import engine as hma_engine
 from ostiary.engines.hma.engine import HmaEngine, content_type_of
 from ostiary.engines.interface import Engine, Sample, Statement
 from ostiary.engines.registry import Circumstances, engine_of
 from ostiary.errors import EngineError
-from ostiary.model import Cause, Clean, Infected, Unscannable
+from ostiary.inspection import Station
+from ostiary.model import Cause, Clean, Infected, Result, Unscannable
 from tests.descriptors import open_descriptors
 from tests.engines.asking import spooled, until
 from tests.engines.conftest import LoopRunner
 from tests.engines.fake_hma import FakeHma, digest_of, fake_hma, says, silence
+from tests.flow.fakes import House, ScriptedEngine, serving
 
 PICTURE = b"a picture that is known"
 LARGE = bytes(range(256)) * 20_000
+PNG = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + bytes(60)
+
+
+@pytest.fixture
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Shorten all patience."""
+    monkeypatch.setattr(hma_engine, "DOUBT", 0.02)
+    monkeypatch.setattr(ostiary.engines.addresses, "PAUSES", (0.0, 0.01))
+    monkeypatch.setattr(ostiary.engines.addresses, "PROBE_SECONDS", 0.1)
 
 
 @asynccontextmanager
@@ -140,13 +153,61 @@ async def test_version() -> None:
         assert said.version == "hma pdq 1700146048/2 video_md5 -1/0"
         assert said.keep == 7
         assert await engine.versions() == {said.version} == {await engine.version()}
-        assert (await ask(engine, b"text", "text/plain")).version == said.version
         hma.built += 60
         assert (await ask(engine, PICTURE)).version == "hma pdq 1700146108/2 video_md5 -1/0"
         assert engine.specimens is None
         assert await engine.signed_at() is None
         assert not engine.directional
     assert await engine.versions() == frozenset()
+
+
+async def test_what_it_is_not_asked_about_depends_on_no_index() -> None:
+    """Such a statement names no version: nothing that happens to HMA may take it back."""
+    async with pair(keep=7) as (hma, engine):
+        said = await ask(engine, b"text", "text/plain")
+        assert (said.finding, said.version, said.keep) == (Clean(), "", 7)
+        assert hma.asked == []
+
+
+@pytest.mark.parametrize("required", [True, False])
+@pytest.mark.parametrize("seen_before", [True, False])
+async def test_texts_are_clean_while_it_is_away(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    required: bool,  # noqa: FBT001
+    seen_before: bool,  # noqa: FBT001
+) -> None:
+    """Through the whole flow, also after it has answered before; the verdict is remembered meanwhile."""
+    monkeypatch.setattr(currency, "OLDEST", -1.0)  # whoever asks for live versions asks the engines
+    monkeypatch.setattr(currency, "FRESH", -1.0)
+    async with fake_hma() as hma, asking(hma.url, keep=60) as engine:
+        other = ScriptedEngine()
+        stations = [Station(other), Station(engine, required=required)]
+        homeserver = serving(b"nothing but words")
+        with House(tmp_path, homeserver, stations, verdicts=10) as house:
+            if seen_before:
+                assert (await ask(engine, PNG, "image/png")).version
+            hma.fault = says(500)
+            for _ in range(3):
+                verdict, served = await house.ask()
+                assert (verdict.result, served) == (Result.CLEAN, b"nothing but words")
+            assert await engine.versions() == frozenset()
+            assert len(other.seen) == 1
+            house.live.forget()
+            house.clock.now += 1
+            assert (await house.ask())[0].result is Result.CLEAN
+            assert len(other.seen) == 2, "the other engine's word was forgotten all the same"
+
+
+@pytest.mark.parametrize(("required", "result"), [(True, Result.ERROR), (False, Result.CLEAN)])
+async def test_pictures_while_it_is_away(tmp_path: Path, required: bool, result: Result) -> None:  # noqa: FBT001
+    """What it is asked about is an error without it, where it is required."""
+    async with fake_hma() as hma, asking(hma.url) as engine:
+        hma.fault = says(500)
+        stations = [Station(ScriptedEngine()), Station(engine, required=required)]
+        with House(tmp_path, serving(PNG), stations) as house:
+            assert (await house.ask())[0].result is result
+            assert hma.asked
 
 
 async def test_an_index_that_is_building() -> None:
@@ -258,6 +319,78 @@ def test_one_that_is_silent(run: LoopRunner, monkeypatch: pytest.MonkeyPatch) ->
             hma.fault = None
             await until(lambda: not engine._addresses.resting())
             assert (await ask(engine, PICTURE)).finding == Infected("hma TEST_BANK")
+
+    run(main())
+
+
+@pytest.mark.usefixtures("hasty")
+def test_a_deadline_makes_doubtful(run: LoopRunner) -> None:
+    """One that swallows a question is probed when its deadline has passed; then nobody waits for it."""
+
+    async def main() -> None:
+        async with pair() as (hma, engine):
+            engine._addresses._rest = 0.05
+            hma.fault = silence
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(ask(engine, PICTURE), 0.1)
+            await until(lambda: bool(engine._addresses.resting()))
+            assert await error_of(engine) == f"HMA at {hma.url} does not answer"
+            assert await engine.versions() == frozenset()
+            hma.fault = None
+            await until(lambda: not engine._addresses.resting())
+            assert (await ask(engine, PICTURE)).finding == Infected("hma TEST_BANK")
+
+    run(main())
+
+
+@pytest.mark.usefixtures("hasty")
+def test_a_version_that_does_not_come_makes_doubtful(
+    run: LoopRunner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The question for its version, put where nobody scans, shows a silent one as well."""
+    monkeypatch.setattr(hma_engine, "VERSION_SECONDS", 0.01)
+    monkeypatch.setattr(hma_engine, "DOUBT", 60.0)
+
+    async def main() -> None:
+        async with pair() as (hma, engine):
+            hma.fault = silence
+            assert await engine.versions() == frozenset()
+            await until(lambda: bool(engine._addresses.resting()))
+
+    run(main())
+
+
+@pytest.mark.usefixtures("hasty")
+def test_a_slow_file_makes_no_hma_rest(run: LoopRunner) -> None:
+    """What decides is the probe: one that works on a file for longer than anybody waits stays awake."""
+
+    async def main() -> None:
+        async with pair() as (hma, engine):
+
+            async def slow(request: web.Request) -> None:
+                if request.path == "/h/hash":
+                    await silence(request)
+
+            hma.fault = slow
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(ask(engine, PICTURE), 0.1)
+            await until(lambda: "GET /status" in hma.asked)
+            hma.fault = None
+            assert not engine._addresses.resting()
+            assert (await ask(engine, PICTURE)).finding == Infected("hma TEST_BANK")
+
+    run(main())
+
+
+def test_impatience_makes_nothing_doubtful(run: LoopRunner) -> None:
+    """Whoever goes away at once has not waited long enough to tell."""
+
+    async def main() -> None:
+        async with pair() as (hma, engine):
+            hma.fault = silence
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(ask(engine, PICTURE), 0.01)
+            assert engine._addresses._all[0].watch is None
 
     run(main())
 

@@ -4,6 +4,7 @@ import pytest
 
 from ostiary.file_types.names import matches, refused
 
+LINUX = ("application/x-executable", "application/x-pie-executable", "application/x-sharedlib")
 MACRO = "application/vnd.ms-word.document.macroenabled.12"
 
 
@@ -33,6 +34,24 @@ MACRO = "application/vnd.ms-word.document.macroenabled.12"
 def test_a_pattern_means_a_type_under_any_of_its_names(kind: str, pattern: str, meant: bool) -> None:  # noqa: FBT001
     """`*` stands for any letters, and a type that has several names is meant by each."""
     assert matches(kind, [pattern]) is meant
+
+
+@pytest.mark.parametrize("kind", LINUX)
+@pytest.mark.parametrize(
+    "blocked", [*LINUX, "application/x-pie*", "application/x-exec*", "application/x-shared*"]
+)
+def test_linux_programs_are_blocked_under_any_of_their_names(kind: str, blocked: str) -> None:
+    """A PIE program is detected as a library: who blocks what `file` shows for it blocks that."""
+    assert refused([kind], never=[blocked]) == kind
+    assert refused(["image/png", kind], never=[blocked]) == kind
+    assert refused(["application/x-object", "application/x-mach-binary"], never=[blocked]) is None
+
+
+@pytest.mark.parametrize("kind", LINUX)
+@pytest.mark.parametrize("allowed", LINUX)
+def test_an_allowed_kind_of_linux_program_is_that_kind_alone(kind: str, allowed: str) -> None:
+    """A list of what may pass lets nothing pass that it does not name."""
+    assert (refused([kind], only=[allowed]) is None) is (kind == allowed)
 
 
 def test_what_the_lists_refuse() -> None:

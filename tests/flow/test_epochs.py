@@ -108,6 +108,17 @@ async def test_after_the_grace_nobody_is_served_by_it(tmp_path: Path) -> None:
         assert await house.got(request(token=GOOD)) == "new"
 
 
+async def test_the_grace_begins_when_the_signatures_changed(tmp_path: Path) -> None:
+    """Not when somebody asks next: what nobody asked for meanwhile has none left."""
+    engine = ScriptedEngine()
+    with Shop(tmp_path, Server({"id": SMALL}), [engine], grace=60) as house:
+        assert await house.got(request(token=GOOD)) == SMALL
+        house.clock.now += 61  # in which they may have changed at any time
+        house.new_signatures(engine)
+        engine._script = finding(Infected("new"))
+        assert await house.got(request(token=GOOD)) == "new"
+
+
 async def test_only_what_was_clean_is_graced(tmp_path: Path) -> None:
     """What was refused is looked at again at once: it may be served now, or still not."""
     engine = ScriptedEngine(finding(Infected("old")))

@@ -95,6 +95,7 @@ async def test_engines_see_bytes_and_our_type_only(tmp_path: Path) -> None:
         "detected_type": "image/png",
         "embedded": (),
         "upload": False,
+        "reach": None,
         "again": False,
     }
     assert "secret" not in repr(sample)

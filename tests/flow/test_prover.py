@@ -3,7 +3,7 @@
 import asyncio
 import io
 import zipfile
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -13,7 +13,7 @@ from ostiary.background import Background
 from ostiary.blob import Blob
 from ostiary.budget import Budget, Spool
 from ostiary.currency import LiveVersions
-from ostiary.engines.interface import Sample, Specimens
+from ostiary.engines.interface import Sample, Specimens, Statement
 from ostiary.engines.specimens import harmless
 from ostiary.errors import EngineError, OverloadedError
 from ostiary.inspection import Station
@@ -233,6 +233,95 @@ async def test_old_signatures(age: float | None, most: float | None, wear: Wear)
     assert proofs.stale == (("scripted",) if wear is Wear.STALE else ())
 
 
+async def test_a_dead_engine_does_not_become_fresh() -> None:
+    """What is known of its signatures' age stays until it tells another."""
+    proving = Proving(honest)
+    proving.engine.signed = room._now() - 1000
+    await proving.prover.once()
+    assert proving.prover.wear is Wear.STALE
+
+    async def none() -> frozenset[str]:
+        return frozenset()
+
+    proving.engine.versions = none  # type: ignore[method-assign]
+    proving.engine.signed = None
+    await proving.prover.once()
+    assert proving.prover.wear is Wear.STALE
+
+
+async def test_names_in_turn_are_no_new_epoch() -> None:
+    """Several servers behind one address may each have their name for the bad sample."""
+    proving = Proving(honest)
+    object.__setattr__(proving.prover._schedule, "interval", 60)
+    names = ["A", "B", "A", "B", "A"]
+    forgotten: list[str | None] = []
+    proving.live.forget = forgotten.append  # type: ignore[method-assign,assignment]
+    for name in names:
+        proving.prover._hear(name)
+    assert forgotten == ["scripted"]
+
+
+class Twins(ScriptedEngine):
+    """An engine with several addresses; `scripts` says what each does."""
+
+    def __init__(self, **scripts: object) -> None:
+        super().__init__(honest)
+        self.scripts = scripts
+        self.fit: dict[str, bool] = dict.fromkeys(scripts, False)
+        self.gated = False
+
+    @property
+    def places(self) -> Sequence[str]:
+        """Its addresses."""
+        return tuple(self.scripts)
+
+    def require_vouching(self) -> None:
+        """Note that it was asked for."""
+        self.gated = True
+
+    def unvouched(self) -> Sequence[str]:
+        """Return those that nobody vouches for."""
+        return [place for place, fit in self.fit.items() if not fit]
+
+    def vouch(self, place: str, *, good: bool) -> None:
+        """Note it."""
+        self.fit[place] = good
+
+    async def inspect_at(self, place: str, sample: Sample) -> Statement:
+        """Follow the script of that address."""
+        finding = await self.scripts[place](sample)  # type: ignore[operator]
+        return Statement(finding, "1")
+
+
+def twins(**scripts: object) -> tuple[Twins, Prover]:
+    """Return such an engine, and its prover."""
+    engine = Twins(**scripts)
+    live = LiveVersions([engine], Background())
+    return engine, Prover(station(engine), KNOWN, Schedule(60, None), live, Metrics())
+
+
+async def test_each_address_has_to_prove_itself() -> None:
+    """One that finds nothing is not asked, from before the first request on; one that is dead neither."""
+    engine, prover = twins(a=honest, b=finding(Clean()), c=raising(EngineError("away")))
+    assert engine.gated
+    await prover.once()
+    assert engine.fit == {"a": True, "b": False, "c": False}
+    engine.scripts |= {"b": honest, "c": honest, "a": finding(Clean())}
+    await prover._prove_places(unvouched=True)
+    assert engine.fit == {"a": True, "b": True, "c": True}
+    await prover.once()
+    assert engine.fit == {"a": False, "b": True, "c": True}
+
+
+async def test_where_no_address_is_good_the_engines_own_proof_decides() -> None:
+    """All are asked then, and what the engine says ends its trust."""
+    engine, prover = twins(a=finding(Clean()), b=finding(Clean()))
+    engine._script = finding(Clean())
+    await prover.once()
+    assert engine.fit == {"a": True, "b": True}
+    assert not prover.trust.trusted
+
+
 async def test_the_dear_samples(tmp_path: Path) -> None:
     """Who finds them all reaches everywhere."""
     one = station(ScriptedEngine(honest))
@@ -240,12 +329,28 @@ async def test_the_dear_samples(tmp_path: Path) -> None:
 
 
 async def test_an_engine_that_does_not_unpack(tmp_path: Path) -> None:
-    """Then archives are out of reach, and no large one is tried."""
+    """Then archives are out of reach; padded, the sample is not found either, and nothing large is tried."""
     engine = ScriptedEngine(no_archives)
     assert await reach(station(engine), KNOWN, spool(tmp_path), 4 * MIB) == Reach(
         archives=False, largest=None
     )
-    assert len(engine.seen) == 1
+    assert len(engine.seen) == 3
+
+
+async def test_an_engine_that_neither_unpacks_nor_looks_far(tmp_path: Path) -> None:
+    """Its reach in plain files is found by padding, where it finds padded samples at all."""
+
+    def begins(most: int) -> Callable[[Sample], Awaitable[object]]:
+        async def script(sample: Sample) -> object:
+            data = b"".join([chunk async for chunk in sample.blob.chunks()])
+            return Infected("Bad") if data.startswith(BAD) and len(data) <= most else Clean()
+
+        return script
+
+    one = station(ScriptedEngine(begins(2 * MIB)))
+    assert await reach(one, KNOWN, spool(tmp_path), 4 * MIB) == Reach(archives=False, largest=2 * MIB)
+    one = station(ScriptedEngine(begins(4 * MIB)))
+    assert await reach(one, KNOWN, spool(tmp_path), 4 * MIB) == Reach(archives=False, largest=None)
 
 
 async def test_an_engine_that_passes_large_files(tmp_path: Path) -> None:

@@ -51,7 +51,7 @@ async def test_an_untrusted_engine_is_not_asked() -> None:
     engine, trust = ScriptedEngine(), Trust("scripted")
     trust.failed("it finds nothing")
     finding = await asked(trust, engine)
-    assert finding == Unscannable(Cause.UNTRUSTED, "scripted is not trusted: it finds nothing")
+    assert finding == Unscannable(Cause.UNTRUSTED, "scripted is not trusted at the moment")
     assert not engine.seen
     assert not Cause.UNTRUSTED.permanent
 

@@ -21,15 +21,16 @@ from ostiary.config.engines import (
     YaraSettings,
 )
 from ostiary.config.settings import Settings, effective_engines
-from ostiary.engines.interface import Doubtful, Engine, Sample, Specimens
+from ostiary.engines.interface import Addressed, Doubtful, Engine, Sample, Specimens
 from ostiary.engines.registry import engine_of
 from ostiary.engines.specimens import harmless
 from ostiary.errors import ConfigError, OstiaryError
 from ostiary.inspection import Station, inspect
-from ostiary.model import Clean, Unscannable
+from ostiary.model import Clean, Forbidden, Unscannable
 from ostiary.model import Finding as Said
 from ostiary.proof import proved, reach
 from ostiary.proof_samples import specimens_of
+from ostiary.prover import at
 from ostiary.spool_directory import spool_directory
 
 ListSettings = HashListSettings | PerceptualSettings | HmaSettings
@@ -92,6 +93,8 @@ async def _engine(
             yield _of_weight(section, what, f"{version}: {outcome.why}", advice)
             return
         yield Finding(Level.OK, what, f"{version}: finds its known-bad sample ({outcome.found})")
+        for finding in await _places(small, what, specimens):
+            yield finding
         if specimens.unpacks:
             async for finding in _reach(station, what, specimens, settings):
                 yield finding
@@ -102,12 +105,27 @@ async def _engine(
 async def _unproved(station: Station, what: str, version: str, section: EngineSettings) -> Finding:
     """Return what is to be said of an engine that has no proof: that it runs, at best."""
     said = await _ask(station, harmless())
-    if not isinstance(said, Clean):
+    rule = isinstance(section, FileTypeSettings) and isinstance(said, Forbidden)  # a text may be against it
+    if not isinstance(said, Clean) and not rule:
         because = f" ({said.detail})" if isinstance(said, Unscannable) else ""
         seen = f"{version}: a harmless sample does not pass{because}"
         return _of_weight(section, what, seen, "it would refuse everything: look at its log")
     seen = f"{version}: runs, but nothing proves that it finds anything"
     return Finding(Level.WARNING, what, seen, "give it proof: {bad: FILE, good: FILE}")
+
+
+async def _places(station: Station, what: str, specimens: Specimens) -> list[Finding]:
+    """Return what is to be said of each of several addresses: only those that prove themselves are asked."""
+    engine = station.engine
+    if not isinstance(engine, Addressed) or len(engine.places) == 1:
+        return []
+    found = []
+    for place in engine.places:
+        outcome = await proved(at(station, place), specimens)
+        if outcome.why:
+            advice = "it is not asked until it proves itself: the others do its work"
+            found.append(Finding(Level.WARNING, what, f"{place}: {outcome.why}", advice))
+    return found
 
 
 async def _reach(

@@ -152,7 +152,7 @@ class VerdictDesk:
             name=_text(verdict.name),
             counts=await self.counts(evidence),
             age=round(max(0.0, self.clock() - evidence.made), 1),
-            left=round(entry.left, 1),
+            left=round(max(0.0, min(entry.left, evidence.until - self.clock())), 1),
             versions={one.engine: _text(one.version) for one in evidence.reports if one.version},
         )
 

@@ -34,11 +34,12 @@ T = TypeVar("T")
 
 
 class _Watched(Generic[T]):
-    """One address: whether it rests, and whether its last failure took long to show."""
+    """One address: whether it rests, is vouched for, and whether its last failure took long to show."""
 
     def __init__(self, address: T) -> None:
         self.address = address
         self.resting = False
+        self.vouched = False
         self.silent = False
         self.watch: asyncio.Task[None] | None = None
 
@@ -62,6 +63,7 @@ class Addresses(Generic[T]):
         self._probe = probe
         self._rest = min(rest, REST_SECONDS)
         self._background = Background()
+        self._vouching = False
 
     def awake(self) -> tuple[T, ...]:
         """Return the addresses to try now, in order.
@@ -69,8 +71,24 @@ class Addresses(Generic[T]):
         If all rest, those are tried all the same where a failure shows at once: a server that was
         just started is found by the first who asks, and nobody waits for one that is silent.
         """
-        found = [one.address for one in self._all if not one.resting]
-        return tuple(found or [one.address for one in self._all if not one.silent])
+        fit = [one for one in self._all if one.vouched or not self._vouching]
+        found = [one.address for one in fit if not one.resting]
+        return tuple(found or [one.address for one in fit if not one.silent])
+
+    def require_vouching(self) -> None:
+        """Have only those asked from now on that somebody vouches for, and again after each rest."""
+        self._vouching = True
+
+    def vouch(self, address: T, *, good: bool) -> None:
+        """Note that an address is fit to be asked, or is not."""
+        self._one(address).vouched = good
+
+    def unvouched(self) -> tuple[T, ...]:
+        """Return those that nobody vouches for."""
+        return tuple(one.address for one in self._all if not one.vouched)
+
+    def _one(self, address: T) -> _Watched[T]:
+        return next(watched for watched in self._all if watched.address == address)
 
     def resting(self) -> tuple[T, ...]:
         """Return the addresses that rest."""
@@ -78,14 +96,13 @@ class Addresses(Generic[T]):
 
     def doubt(self, address: T) -> None:
         """Note that a question to it got no reply; it is probed in the background."""
-        one = next(watched for watched in self._all if watched.address == address)
+        one = self._one(address)
         if one.watch is None or one.watch.done():
             one.watch = self._background.start(self._watch(one))
 
     async def answers(self, address: T) -> bool:
         """Say whether it answers a probe now."""
-        one = next(watched for watched in self._all if watched.address == address)
-        return await self._answers(one)
+        return await self._answers(self._one(address))
 
     async def close(self) -> None:
         """End all probes."""
@@ -96,7 +113,7 @@ class Addresses(Generic[T]):
             await asyncio.sleep(pause)
             if await self._answers(one):
                 return
-        one.resting = True
+        one.resting, one.vouched = True, False
         log.warning("address rests: it does not answer", engine=self._engine, address=str(one.address))
         rest = self._rest
         while True:

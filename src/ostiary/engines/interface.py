@@ -25,12 +25,15 @@ class Sample:
     The blob belongs to the caller, stays open for the whole of `inspect`, and is never written.
     `embedded` are the types of what else lies in the same bytes. `upload`: the bytes are on their
     way in. `again`: they were inspected before, under other signatures, and let first scans go first.
+    `reach` is the size of the largest file in which the engine was seen to find something, where that is
+    less than media may have.
     """
 
     blob: Blob
     detected_type: str
     embedded: tuple[str, ...] = ()
     upload: bool = False
+    reach: int | None = None
     again: bool = False
 
 
@@ -114,4 +117,30 @@ class Doubtful(Protocol):
 
     async def doubts(self, max_size: int) -> Sequence[str]:
         """Return a sentence for each reason, with what to do about it; files have up to `max_size` bytes."""
+        ...
+
+
+@runtime_checkable
+class Addressed(Protocol):
+    """An engine with several addresses, each of which has to prove itself before it is asked."""
+
+    @property
+    def places(self) -> Sequence[str]:
+        """The addresses, as the operator wrote them."""
+        ...
+
+    def require_vouching(self) -> None:
+        """Have only addresses asked from now on that somebody vouches for, and again after each rest."""
+        ...
+
+    def unvouched(self) -> Sequence[str]:
+        """Return the addresses that nobody vouches for."""
+        ...
+
+    def vouch(self, place: str, *, good: bool) -> None:
+        """Note that an address is fit to be asked, or is not."""
+        ...
+
+    async def inspect_at(self, place: str, sample: Sample) -> Statement:
+        """Judge the sample at that address alone; EngineError where it can't be asked."""
         ...

@@ -2,7 +2,8 @@
 
 Which of its names a type gets depends on libmagic's version; operators write whichever they know. A
 wildcard goes by the names that are detected alone: `application/x-*` is not meant to hold every ZIP,
-though some call it application/x-zip.
+though some call it application/x-zip. Kinds that can't be told apart for sure are one where they are
+blocked, and each its own where they are allowed.
 """
 
 from collections.abc import Iterable
@@ -17,6 +18,11 @@ _DETECTED: Final = (
     "image/bmp image/x-ms-bmp",
 )
 """Names of which any may be detected: with wildcards each of them is meant."""
+
+_ALIKE: Final = ("application/x-executable application/x-pie-executable application/x-sharedlib",)
+"""Kinds that bytes don't tell apart: nearly every Linux program is position-independent (PIE), which is a
+shared library by its header, and `file` calls it one or the other by its version and the file's mode. Who
+blocks one blocks all; an allowed one lets nothing pass that is called otherwise."""
 
 _WRITTEN: Final = (
     *_DETECTED,
@@ -55,11 +61,17 @@ def _groups(lines: tuple[str, ...]) -> dict[str, frozenset[str]]:
 
 _ANY_OF: Final = _groups(_DETECTED)
 _SAME_AS: Final = _groups(_WRITTEN)
+_LIKE: Final = _groups(_ALIKE)
 
 
 def matches(kind: str, patterns: Iterable[str]) -> bool:
     """Say whether a type is meant by one of the patterns; `*` in them stands for any letters."""
     return any(_matches(kind, pattern) for pattern in patterns)
+
+
+def blocks(kind: str, patterns: Iterable[str]) -> bool:
+    """Say whether a type, or one that can't be told from it, is meant by one of the patterns."""
+    return any(_matches(name, pattern) for pattern in patterns for name in _LIKE.get(kind, (kind,)))
 
 
 @lru_cache(maxsize=4096)
@@ -74,11 +86,11 @@ def refused(
 ) -> str | None:
     """Return the first type that the lists do not let pass: all must be among `only`, none among `never`.
 
-    None: all pass.
+    None: all pass. `never` holds for types that can't be told apart as well.
     """
     for kind in kinds:
         if only is not None and not matches(kind, only):
             return kind
-        if never is not None and matches(kind, never):
+        if never is not None and blocks(kind, never):
             return kind
     return None

@@ -2,11 +2,11 @@
 
 import ipaddress
 import re
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, BeforeValidator, WithJsonSchema
 
-from ostiary.config.engines.common import CommonSettings, Concurrency, distinct, one_or_more
+from ostiary.config.engines.common import CommonSettings, Concurrency, distinct
 from ostiary.config.fields import FilePath, Flag
 from ostiary.config.section import Kind, complaint, shown
 from ostiary.config.values import PositiveSize
@@ -16,7 +16,17 @@ _LITERAL: Final = r"[0-9A-Fa-f:.]{2,45}(?:%[0-9A-Za-z._-]{1,15})?"  # with a zon
 _TCP: Final = re.compile(
     rf"tcp:(?:\[(?P<literal>{_LITERAL})\]|{_LABEL}(?:\.{_LABEL})*\.?):(?P<port>[0-9]{{1,5}})"
 )
+_FORMS: Final = "unix:/path/to/socket, tcp:host:port or tcp:[address]:port"
 _SOCKET_PATH_LIMIT: Final = 107  # unix(7): sun_path holds 108 bytes, with the NUL at its end
+
+
+def _one_or_more(value: Any) -> Any:  # noqa: ANN401  (whatever a file holds)
+    """Return a list of one for a single text."""
+    if isinstance(value, str):
+        return (value,)
+    if not isinstance(value, list | tuple):
+        raise complaint(f"expected an address or a list of addresses, each {_FORMS}")
+    return value
 
 
 def _address(value: str) -> str:
@@ -39,7 +49,7 @@ def _fault_of_unix(value: str) -> str | None:
 def _fault_of_tcp(value: str) -> str | None:
     found = _TCP.fullmatch(value)
     if found is None or not 0 < int(found["port"]) < 1 << 16:
-        return "expected unix:/path/to/socket, tcp:host:port or tcp:[address]:port"
+        return f"expected {_FORMS}"
     if found["literal"] is not None:
         try:
             ipaddress.IPv6Address(found["literal"])
@@ -52,7 +62,7 @@ Address = Annotated[str, AfterValidator(_address), Kind("address")]
 
 Addresses = Annotated[
     tuple[Address, ...],
-    BeforeValidator(one_or_more),
+    BeforeValidator(_one_or_more),
     AfterValidator(distinct),
     WithJsonSchema({
         "anyOf": [

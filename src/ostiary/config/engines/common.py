@@ -1,11 +1,11 @@
 """What every engine's section has: its name, its weight, its time, its proof."""
 
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import AfterValidator, Discriminator, Field, Tag
 
 from ostiary.config.fields import FilePath, Flag, Name, Text, Whole
-from ostiary.config.section import Kind, Section, complaint
+from ostiary.config.section import Kind, Section, complaint, shown
 from ostiary.config.values import PositiveDuration
 
 Concurrency = Annotated[Whole, Field(ge=1, le=1000)]
@@ -14,10 +14,8 @@ Concurrency = Annotated[Whole, Field(ge=1, le=1000)]
 DEFAULT_TIMEOUT: Final = 30.0
 """Seconds for one file."""
 
-
-def one_or_more(value: Any) -> Any:  # noqa: ANN401  (whatever a file holds)
-    """Return a list of one for a single text."""
-    return (value,) if isinstance(value, str) else value
+OWN_NAMES: Final = frozenset({"gateway", "policy"})
+"""What verdicts and logs name in an engine's place, where Ostiary itself decided."""
 
 
 def distinct(values: tuple[str, ...]) -> tuple[str, ...]:
@@ -28,6 +26,15 @@ def distinct(values: tuple[str, ...]) -> tuple[str, ...]:
         raise complaint("the list holds an entry twice")
     return values
 
+
+def _not_ours(value: str) -> str:
+    """Refuse a name by which logs and verdicts mean Ostiary itself."""
+    if value.lower() in OWN_NAMES:
+        raise complaint(f"{shown(value)} is what verdicts and logs call a part of Ostiary: choose another")
+    return value
+
+
+EngineName = Annotated[Name, AfterValidator(_not_ours)]
 
 Paths = Annotated[tuple[Text, ...], AfterValidator(distinct), Kind("list of paths")]
 
@@ -56,7 +63,7 @@ Proof = Annotated[
 class CommonSettings(Section):
     """Keys that every engine has."""
 
-    name: Name | None = None
+    name: EngineName | None = None
     """What logs, metrics and verdicts call it; unique. Default: its type, then type-2, type-3."""
 
     required: Flag = True

@@ -141,8 +141,39 @@ class ClamdEngine:
         if said.seconds >= said.stamp.gives_up:
             detail = "clamd took as long as its MaxScanTime, and then says OK to what it has not seen"
             return replace(statement, finding=Unscannable(Cause.LIMIT, detail), keep=self._knowledge.keep)
-        unseen = await self._examiner.unseen(sample.blob, said.stamp.bounds)
+        bounds = said.stamp.bounds
+        if sample.reach is not None:
+            bounds = replace(bounds, file_size=min(bounds.file_size, sample.reach))
+        unseen = await self._examiner.unseen(sample.blob, bounds)
         return statement if unseen is None else replace(statement, finding=unseen)
+
+    @property
+    def places(self) -> Sequence[str]:
+        """The addresses."""
+        return tuple(str(site) for site in self._sites)
+
+    def require_vouching(self) -> None:
+        """Ask only addresses that somebody vouches for."""
+        self._addresses.require_vouching()
+
+    def unvouched(self) -> Sequence[str]:
+        """Return the addresses that nobody vouches for."""
+        return tuple(str(site) for site in self._addresses.unvouched())
+
+    def vouch(self, place: str, *, good: bool) -> None:
+        """Note that an address may be asked, or may not."""
+        self._addresses.vouch(self._at(place), good=good)
+
+    async def inspect_at(self, place: str, sample: Sample) -> Statement:
+        """Have the clamd at one address scan the sample; EngineError if it tells no version in time."""
+        site = self._at(place)
+        if not await self._addresses.answers(site):
+            raise EngineError(f"clamd at {site} does not answer")
+        said = await site.pool.scan(sample.blob, site.stamp, ClamdSession.close)
+        return Statement(said.finding, said.stamp.version, 0)
+
+    def _at(self, place: str) -> Site:
+        return next(site for site in self._sites if str(site) == place)
 
     async def version(self) -> str:
         """Return clamd's reply to VERSION, such as `ClamAV 1.4.6/27000/<date of the signatures>`.
@@ -177,7 +208,9 @@ class ClamdEngine:
         """Return what an operator should mend or know, for media of up to so many bytes; never raises."""
         found = []
         for site in self._sites:
-            await _live_at(site)  # connects, and so shows the process behind a socket
+            if not await _live_at(site):  # connects, and so shows the process behind a socket
+                found.append(f"{site}: does not answer")
+                continue
             sight = await site.sight()
             if sight.config is None and await _passes_unseen(site):
                 found.append(f"{site}: {PASSES_UNSEEN}")
@@ -228,7 +261,12 @@ class ClamdEngine:
                 raise EngineError(f"could not hand the bytes to clamd: {error.strerror or error}") from error
         if not failures:
             resting = ", ".join(str(site) for site in self._addresses.resting())
-            raise EngineError(f"no clamd answers its probes, they rest: {resting}")
+            why = (
+                f"answers its probes, they rest: {resting}"
+                if resting
+                else "has proved that it finds anything"
+            )
+            raise EngineError(f"no clamd {why}")
         raise EngineError("; ".join(failures))
 
 

@@ -1,9 +1,10 @@
 """The engine that asks a Hasher-Matcher-Actioner (HMA) whether images and videos match its banks.
 
 Two questions a file: `POST /h/hash` makes the hashes, `GET /m/lookup` compares each of them. What is
-neither image nor video is clean, for it is none of HMA's business. Its index changes without a word to
-us, banks are switched on and off: what it said counts for `keep` seconds, and no longer than its
-index stays the one that `GET /m/index/status` tells of.
+neither image nor video is clean, for it is none of HMA's business, whether it is there or not: such a
+statement has no version. Its index changes without a word to us, banks are switched on and off: what it
+said counts for `keep` seconds, and no longer than its index stays the one that `GET /m/index/status`
+tells of.
 """
 
 import asyncio
@@ -29,6 +30,9 @@ VIDEO: Final = "video"
 VERSION_SECONDS: Final = 1.0
 """Patience for its version, where nobody scans."""
 
+DOUBT: Final = 1.0
+"""Seconds without an answer after which a caller's going away has HMA probed."""
+
 _VIDEOS: Final = frozenset({"application/mp4", "application/ogg"})
 
 T = TypeVar("T")
@@ -53,7 +57,6 @@ class HmaEngine:
         self._client = HmaClient(url)
         self._addresses = Addresses(name, [url], self._probe)
         self._slots = Slots(concurrency)
-        self._known = "hma"  # the last version seen: whoever has no hashes need not wait for one
 
     async def start(self) -> None:
         """Do nothing: the first file connects."""
@@ -62,10 +65,10 @@ class HmaEngine:
         """Ask about the sample; EngineError if there is no answer that counts."""
         content_type = content_type_of(sample.detected_type, await _head(sample.blob))
         if content_type not in self._content_types:
-            return Statement(Clean(), self._known, self._keep)
+            return Statement(Clean(), "", self._keep)  # no index made it, so none can overtake it
         await self._slots.acquire(again=sample.again)
         try:
-            version = await self._version()  # before the scan: what it finds is at least as new
+            version = await self.version()  # before the scan: what it finds is at least as new
             finding = await self._ask(self._matched(sample, content_type))
         finally:
             self._slots.release()
@@ -73,15 +76,18 @@ class HmaEngine:
 
     async def version(self) -> str:
         """Return when its indices were built, and how many hashes they have."""
-        return await self._version()
+        return await self._ask(self._index())
 
     async def versions(self) -> frozenset[str]:
         """Return the one version, none where it does not tell within a second."""
         try:
             async with asyncio.timeout(VERSION_SECONDS):
-                return frozenset({await self._version()})
-        except (EngineError, TimeoutError):
-            return frozenset()
+                return frozenset({await self.version()})
+        except TimeoutError:
+            self._addresses.doubt(self._url)
+        except EngineError:
+            pass
+        return frozenset()
 
     @property
     def directional(self) -> bool:
@@ -119,10 +125,6 @@ class HmaEngine:
         query = {"signal_type": signal_type, "signal": signal, "seed": signal}
         return banks_of(await self._client.get("/m/lookup", query))
 
-    async def _version(self) -> str:
-        self._known = await self._ask(self._index())
-        return self._known
-
     async def _index(self) -> str:
         return f"hma {index_of(await self._client.get('/m/index/status'))}"
 
@@ -130,6 +132,8 @@ class HmaEngine:
         if not self._addresses.awake():
             question.close()
             raise EngineError(f"HMA at {self._url} does not answer")
+        loop = asyncio.get_running_loop()
+        began = loop.time()
         try:
             return await question
         except HmaUnreachableError as error:
@@ -137,6 +141,10 @@ class HmaEngine:
             raise EngineError(f"HMA at {self._url}: {error}") from error
         except EngineError as error:
             raise EngineError(f"HMA at {self._url}: {error}") from error
+        except asyncio.CancelledError:  # also how a deadline arrives
+            if loop.time() - began >= DOUBT:
+                self._addresses.doubt(self._url)
+            raise
 
     async def _probe(self, _url: str) -> None:
         await self._client.probe("/status")

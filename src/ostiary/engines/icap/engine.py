@@ -12,7 +12,7 @@ import asyncio
 import os
 from collections.abc import Awaitable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import inf
 from pathlib import Path
 from typing import Final, TypeVar
@@ -135,8 +135,11 @@ class IcapEngine:
         with ExitStack() as slot:
             slot.callback(self._release)
             finding, version = await self._watched(service, service.scan(method, sample, slot))
-        if finding == Clean() and self._ways.bounds is not None:
-            finding = await self._examiner.unseen(sample.blob, self._ways.bounds) or finding
+        bounds = self._ways.bounds
+        if finding == Clean() and bounds is not None:
+            if sample.reach is not None:
+                bounds = replace(bounds, file_size=min(bounds.file_size, sample.reach))
+            finding = await self._examiner.unseen(sample.blob, bounds) or finding
         return Statement(finding, version, self._ways.keep)
 
     async def version(self) -> str:

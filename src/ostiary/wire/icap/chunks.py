@@ -13,6 +13,11 @@ from ostiary.errors import EngineError
 MAX_LINE: Final = 512
 """Bytes of a line that begins a chunk, extensions included."""
 
+LEAN: Final = 64
+"""Bytes that chunks must have on average, but for MANY of them: each costs as much as a thousand bytes do."""
+
+MANY: Final = 10_000
+
 LAST: Final = b"0\r\n\r\n"
 """Ends a body."""
 
@@ -34,6 +39,7 @@ class ChunkedBody:
     def __init__(self, sink: Callable[[memoryview], None], most: int) -> None:
         self._sink = sink
         self._left = most
+        self._chunks = most // LEAN + MANY
         self._chunk = 0  # bytes of the present chunk that are still to come
         self._line = bytearray()  # of the line that began
         self._expect = self._begin
@@ -72,6 +78,9 @@ class ChunkedBody:
         if match is None:
             raise EngineError("sent a body whose chunks can't be read")
         size = int(match[1], 16)
+        self._chunks -= 1
+        if self._chunks < 0:
+            raise EngineError("sent a body in far too many chunks")
         if size > self._left:
             raise EngineError("sent a body that is longer than the one it got")
         if size == 0 and not _LAST.fullmatch(line):
