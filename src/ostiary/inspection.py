@@ -64,7 +64,7 @@ async def _ask(station: Station, sample: Sample, seconds: float) -> Statement | 
         sample = replace(sample, reach=trust.largest)
     said = await question(station, sample, seconds)
     if isinstance(said, Statement):
-        trust.answers += 1
+        trust.answers += bool(said.version)  # without one it was not asked
         return replace(said, finding=trust.weigh(said.finding, sample))
     return said
 

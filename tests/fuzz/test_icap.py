@@ -184,6 +184,7 @@ BARELY: Final = mutated(st.sampled_from(CLEAN), WORDS, most=1)
 @example(question(), echo()[:-1], None)
 @example(question(), echo() + UNMODIFIED, None)
 @example(question(), CONTINUE + UNMODIFIED, None)
+@example(question(), echo().replace(b"res-hdr=0", b"res-hdr=00"), None)
 def test_tampered_answers_are_clean_only_where_the_rfc_says_so(
     asked: Question, data: bytes, draw: st.DataObject | None
 ) -> None:

@@ -11,7 +11,8 @@ MAX_INTERIM: Final = 10
 
 _PARTIAL: Final = 206
 _PROTOCOL: Final = b"ICAP/1.0 "
-_ENCAPSULATED: Final = re.compile(r"[a-z]+-[a-z]+=[0-9]{1,6}(?:,[ \t]*[a-z]+-[a-z]+=[0-9]{1,6})*")
+_PART: Final = r"[a-z]+-[a-z]+=(?:0|[1-9][0-9]{0,5})"
+_ENCAPSULATED: Final = re.compile(rf"{_PART}(?:,[ \t]*{_PART})*")
 
 _ADVICE: Final[dict[int, str]] = {
     400: "it does not take our request",
