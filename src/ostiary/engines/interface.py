@@ -56,8 +56,9 @@ class Statement:
     """What an engine says of a sample.
 
     `version` was read before the scan, in the same session with the engine: what it found is at
-    least as new; "" where none of its signatures made it, so that nothing overtakes it. `keep` is for how many seconds the statement counts at most: fewer than for ever
-    where nothing would show that the signatures changed, 0 where the operator wants it asked each time.
+    least as new; "" where none of its signatures made it, so that nothing overtakes it. `keep` is for how
+    many seconds the statement counts at most: fewer than for ever where nothing would show that the
+    signatures changed, 0 where the operator wants it asked each time.
     """
 
     finding: Finding
