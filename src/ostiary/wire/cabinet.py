@@ -4,6 +4,7 @@ An unpacker writes as many bytes of a file as its CFFILE declares, no more: the 
 """
 
 import struct
+from collections.abc import Iterator
 from typing import Final
 
 SIGNATURE: Final = b"MSCF\0\0\0\0"
@@ -21,23 +22,31 @@ class IncompleteError(Exception):
     """More bytes are needed to tell."""
 
 
-def file_sizes(data: bytes) -> list[int] | None:
-    """Return the size of each file in a cabinet that begins here; None where it is none.
+def file_count(data: bytes, begin: int = 0) -> int | None:
+    """Return how many files a cabinet has that begins there; None where it is none.
+
+    IncompleteError while its header has not arrived.
+    """
+    if len(data) < begin + _HEADER.size:
+        raise IncompleteError
+    total, first, _, major, folders, files = _HEADER.unpack_from(data, begin)
+    if major != _VERSION or not folders or not _HEADER.size <= first < total:
+        return None
+    return int(files)
+
+
+def file_sizes(data: bytes, begin: int = 0) -> Iterator[int]:
+    """Give the size of each file in the cabinet that begins there, whose header is there.
 
     IncompleteError while its records have not arrived; ValueError where they can't be read.
     """
-    if len(data) < _HEADER.size:
-        raise IncompleteError
-    total, first, _, major, folders, files = _HEADER.unpack_from(data)
-    if major != _VERSION or not folders or not _HEADER.size <= first < total:
-        return None
-    sizes, at = [], first
+    _, first, _, _, _, files = _HEADER.unpack_from(data, begin)
+    at = begin + first
     for _ in range(files):
-        if at > HEAD_LIMIT:
+        if at > begin + HEAD_LIMIT:
             raise ValueError("its file records lie too far away")
         at, size = _next_file(data, at)
-        sizes.append(size)
-    return sizes
+        yield size
 
 
 def _next_file(data: bytes, at: int) -> tuple[int, int]:

@@ -26,14 +26,13 @@ ARM: Final = b"\3\3\5\1"
 AES: Final = b"\6\xf1\7\1"
 
 _START: Final = struct.Struct("<6x2sLQQL")
-_HEADER, _ARCHIVE_PROPERTIES, _MAIN_STREAMS, _FILES = 1, 2, 4, 5
+_HEADER, _MAIN_STREAMS, _FILES = 1, 4, 5
 _PACK, _UNPACK, _FOLDERS, _SIZES, _END = 6, 7, 11, 12, 0
-_PACK_SIZES: Final = 9
+_PACK_SIZES, _SUBSTREAMS, _DIGESTS = 9, 8, 10
 _ENCODED: Final = 23
-_MOST_FOLDERS: Final = 1 << 16
+_MOST_FOLDERS: Final = 1 << 12
 _MOST_CODERS: Final = 32
 _MOST_STREAMS: Final = 32
-_MOST_MEMORY: Final = 1 << 24  # bytes of a packed header's dictionary
 _LC, _LP = 9, 5  # how lc, lp and pb share a byte
 
 
@@ -75,23 +74,20 @@ def start(data: bytes, begin: int = 0) -> Start | None:
 def packed_header(header: bytes) -> Streams | None:
     """Return what a header says of the one that is packed in it; None where it is none of these."""
     reader = _Reader(header)
-    return reader.streams(sizes=True) if reader.byte() == _ENCODED else None
+    return reader.streams() if reader.byte() == _ENCODED else None
 
 
 def unpacked_header(packed: bytes, streams: Streams) -> bytes:
-    """Return the header that was packed by LZMA; ValueError if it was not, or can't be unpacked."""
-    if len(streams.coders) != 1 or streams.coders[0].method != LZMA or streams.size > HEADER_LIMIT:
+    """Return the header that was packed by LZMA or LZMA2; ValueError if it was not, or is broken.
+
+    The dictionary is as large as the header, whatever is declared: nothing lies further back.
+    """
+    if len(streams.coders) != 1 or not 0 < streams.size <= HEADER_LIMIT:
         raise ValueError("its header is packed in an unusual way")
-    first, dictionary = struct.unpack("<BL", _exactly(streams.coders[0].properties, 5))
-    if dictionary > _MOST_MEMORY:
-        raise ValueError("its header takes too much memory")
-    rest, lc = divmod(first, _LC)
-    pb, lp = divmod(rest, _LP)
-    options = {"id": lzma.FILTER_LZMA1, "dict_size": max(dictionary, 4096), "lc": lc, "lp": lp, "pb": pb}
     try:
-        decoder = lzma.LZMADecompressor(lzma.FORMAT_RAW, filters=[options])
+        decoder = lzma.LZMADecompressor(lzma.FORMAT_RAW, filters=[_filter(streams.coders[0], streams.size)])
         return _exactly(decoder.decompress(packed, streams.size), streams.size)
-    except lzma.LZMAError as error:
+    except (lzma.LZMAError, EOFError) as error:
         raise ValueError("its header can't be unpacked") from error
 
 
@@ -105,7 +101,21 @@ def methods(header: bytes) -> set[bytes]:
         return set()  # files without bytes only
     if kind != _MAIN_STREAMS:
         raise ValueError("its header has unusual parts")
-    return {coder.method for coder in reader.streams(sizes=False).coders}
+    streams = reader.streams()
+    reader.substreams(len(streams.coders))
+    return {coder.method for coder in streams.coders}
+
+
+def _filter(coder: Coder, size: int) -> dict[str, int]:
+    """Return how Python's library calls the coder."""
+    dictionary = max(size, 4096)
+    if coder.method == LZMA2:
+        return {"id": lzma.FILTER_LZMA2, "dict_size": dictionary}
+    if coder.method != LZMA:
+        raise ValueError("its header is packed in an unusual way")
+    rest, lc = divmod(_exactly(coder.properties, 5)[0], _LC)
+    pb, lp = divmod(rest, _LP)
+    return {"id": lzma.FILTER_LZMA1, "dict_size": dictionary, "lc": lc, "lp": lp, "pb": pb}
 
 
 def _exactly(data: bytes, size: int) -> bytes:
@@ -119,28 +129,38 @@ class _Reader:
 
     def __init__(self, data: bytes) -> None:
         self._data = data
-        self._at = 0
+        self._at = self._outputs = self.folders = 0
 
-    def streams(self, *, sizes: bool) -> Streams:
-        """Read what packed streams there are, up to the folders, or to their sizes."""
-        offset = packed = size = 0
+    def streams(self) -> Streams:
+        """Read what packed streams there are, up to the size of the first one."""
+        offset = packed = 0
         kind = self.byte()
         if kind == _PACK:
             offset, packed = self._packed()
             kind = self.byte()
         self._expect(kind, _UNPACK)
         self._expect(self.byte(), _FOLDERS)
-        folders = self._number(_MOST_FOLDERS)
+        self.folders = self._number(_MOST_FOLDERS)
         self._expect(self.byte(), 0)  # not somewhere else
-        coders = tuple(coder for _ in range(folders) for coder in self._folder())
-        if sizes:
-            self._expect(self.byte(), _SIZES)
-            size = self._number(1 << 62)
-        return Streams(START_SIZE + offset, packed, coders, size)
+        coders = tuple(coder for _ in range(self.folders) for coder in self._folder())
+        self._expect(self.byte(), _SIZES)
+        sizes = [self._number(1 << 62) for _ in range(self._outputs)]
+        return Streams(START_SIZE + offset, packed, coders, sizes[0] if sizes else 0)
+
+    def substreams(self, coders: int) -> None:
+        """Expect the description of what files lie in the folders, which some readers can't do without."""
+        kind = self.byte()
+        if kind == _DIGESTS:
+            self._expect(self.byte(), 1)  # of all folders
+            self._bytes(4 * self.folders)
+            kind = self.byte()
+        self._expect(kind, _END)
+        if coders:
+            self._expect(self.byte(), _SUBSTREAMS)
 
     def _packed(self) -> tuple[int, int]:
         """Read where packed streams are, how long the first one is, and pass over what else is told."""
-        offset, count = self._number(1 << 62), self._number(_MOST_FOLDERS * _MOST_STREAMS)
+        offset, count = self._number(1 << 62), self._number(4 * _MOST_FOLDERS)
         self._expect(self.byte(), _PACK_SIZES)
         sizes = [self._number(1 << 62) for _ in range(count)]
         self._expect(self.byte(), _END)
@@ -154,8 +174,13 @@ class _Reader:
                 raise ValueError("a coder of an unknown kind")
             method = self._bytes(flags & 0x0F)
             streams = (self._number(_MOST_STREAMS), self._number(_MOST_STREAMS)) if flags & 0x10 else (1, 1)
+            if 0 in streams:
+                raise ValueError("a coder without streams")
             taken, given = taken + streams[0], given + streams[1]
             coders.append(Coder(method, self._bytes(self._number(HEADER_LIMIT)) if flags & 0x20 else b""))
+        self._outputs += given
+        if self._outputs > 4 * _MOST_FOLDERS:
+            raise ValueError("a number is too large")
         bound = max(0, given - 1)
         packed = taken - bound
         if not coders or packed < 1:

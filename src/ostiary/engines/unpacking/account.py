@@ -12,7 +12,10 @@ from ostiary.engines.unpacking.archive import Cut
 from ostiary.model import Cause
 
 RECORDS: Final = 8
-"""Records of zips that are compared, for each file that clamd scans."""
+"""Records of zips and cabinets that are compared, for each file that clamd scans."""
+
+PACKED: Final = 8
+"""Bytes that are given to decoders, for each byte that clamd scans: broken streams are looked at again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,27 +41,38 @@ class Account:
     def __init__(self, bounds: Bounds, going_on: Callable[[], None] = lambda: None) -> None:
         self.bounds = bounds
         self.unpacking_xz = False
-        self._going_on = going_on
-        self._bytes = self._records = 0
+        self.going_on = going_on
+        self._bytes = self._packed = self._records = 0
         self._members = 1  # clamd counts the file itself, too
 
     def add_bytes(self, size: int) -> None:
         """Count bytes that clamd has to look at."""
-        self._going_on()
+        self.going_on()
         self._bytes += size
         if self._bytes > self.bounds.scan_size:
             raise Cut(Cause.LIMIT, f"it unpacks to more than the {self.bounds.scan_size} bytes clamd scans")
 
+    def add_packed(self, size: int) -> None:
+        """Count bytes that are given to a decoder, whatever comes out."""
+        self.going_on()
+        self._packed += size
+        if self._packed > PACKED * self.bounds.scan_size:
+            raise Cut(Cause.LIMIT, "too much of it looks packed, and is not")
+
+    def room(self) -> int:
+        """Return how many more members clamd scans."""
+        return self.bounds.files - self._members
+
     def add_member(self) -> None:
         """Count a member."""
-        self._going_on()
+        self.going_on()
         self._members += 1
         if self._members > self.bounds.files:
             raise Cut(Cause.LIMIT, f"it has more members than clamd scans ({self.bounds.files}, with itself)")
 
     def add_record(self) -> None:
         """Count a record that was compared: a few times as often as there are files, no more."""
-        self._going_on()
+        self.going_on()
         self._records += 1
         if self._records > RECORDS * self.bounds.files:
             raise Cut(Cause.LIMIT, "it has more zip records than any zip needs")

@@ -11,6 +11,8 @@ import zlib
 from collections.abc import Callable, Iterator
 from typing import Final, Protocol
 
+from ostiary.wire import zip_records as wire
+
 PIECE: Final = 1 << 16
 """Bytes unpacked at a time: what a few bytes unpack to may not fit into memory."""
 
@@ -22,6 +24,12 @@ BROKEN: Final = (zlib.error, lzma.LZMAError, OSError, EOFError)
 
 XZ: Final = "an xz file"
 """What an xz file is called; one at a time is unpacked."""
+
+GZIP: Final = "a gzip file"
+"""What a gzip file is called."""
+
+BZIP2: Final = "a bzip2 file"
+"""What a bzip2 file is called; clamd looks into the first of several in a row."""
 
 TOO_MUCH_MEMORY: Final = "Memory usage limit exceeded"
 """What the xz decoder's error says where `XZ_MEMORY` is not enough."""
@@ -112,6 +120,41 @@ class Copying:
         return self._left
 
 
+class UntilDescriptor:
+    """Not packed, and as long as it takes to a data descriptor that tells just that length.
+
+    What a stream's unpacker can't know is told by the directory later, and compared then.
+    """
+
+    def __init__(self) -> None:
+        self._held = b""  # bytes in which a descriptor may have begun
+        self._given = 0
+        self._left = 0
+        self.ended = False
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        """Take bytes, give the same up to the descriptor; what is left begins there, or before."""
+        text = self._held + data
+        at = text.find(wire.DESCRIPTOR)
+        while at >= 0 and at + wire.DESCRIPTOR_LIMIT <= len(text):
+            size = self._given + at
+            if wire.descriptor_length(text[at : at + wire.DESCRIPTOR_LIMIT], size, size):
+                self.ended = True
+                self._left = len(text) - at
+                yield text[:at]
+                return
+            at = text.find(wire.DESCRIPTOR, at + 1)
+        stop = max(0, len(text) - wire.DESCRIPTOR_LIMIT + 1)
+        self._held = text[stop:]
+        self._given += stop
+        if stop:
+            yield text[:stop]
+
+    def left(self) -> int:
+        """Return how many of the bytes fed come after the end, those fed before the last ones among them."""
+        return self._left
+
+
 def _xz() -> Decoder:
     return Expanding(lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=XZ_MEMORY))
 
@@ -132,8 +175,8 @@ def bzip2() -> Decoder:
 
 
 COMPRESSED: Final[tuple[tuple[bytes, str, Callable[[], Decoder]], ...]] = (
-    (b"\x1f\x8b\x08", "a gzip file", lambda: Inflating(16 + zlib.MAX_WBITS)),
-    (b"BZh", "a bzip2 file", bzip2),
+    (b"\x1f\x8b\x08", GZIP, lambda: Inflating(16 + zlib.MAX_WBITS)),
+    (b"BZh", BZIP2, bzip2),
     (b"\xfd7zXZ\0", XZ, _xz),
 )
 """Single compressed files: how they begin, their name, their decoder."""
