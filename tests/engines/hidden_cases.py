@@ -8,7 +8,6 @@ import gzip
 import io
 import struct
 import tarfile
-import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -208,15 +207,21 @@ HIDDEN: Final[dict[str, Callable[[], bytes]]] = {
     "a member with zip64 sizes": lambda: wide(header=True, directory=False, last=False),
     "an entry with zip64 sizes": lambda: wide(header=False, directory=True, last=False),
     "an end with zip64 sizes": lambda: wide(header=False, directory=False, last=True),
-    "a member written as zip64": lambda: _forced(zipfile.ZIP_DEFLATED),
+    "a member written as zip64": lambda: zip64_member(EVIL),
 }
 
 
-def _forced(method: int) -> bytes:
-    buffer = io.BytesIO()
-    with (
-        zipfile.ZipFile(buffer, "w", method) as file,
-        file.open("evil", "w", force_zip64=True) as member,
-    ):
-        member.write(EVIL)
-    return buffer.getvalue()
+def zip64_member(data: bytes) -> bytes:
+    """Return a zip whose one member has its sizes in the zip64 field of its header (APPNOTE 4.5.3).
+
+    Python's zipfile writes it so with `force_zip64` from 3.11.4 on; before, it wrote both.
+    """
+    name, packer = b"evil", zlib.compressobj(9, zlib.DEFLATED, -15)
+    packed = packer.compress(data) + packer.flush()
+    crc, full = zlib.crc32(data), 0xFFFFFFFF
+    header = struct.pack("<4s5H3L2H", b"PK\3\4", 45, 0, 8, 0, 0x21, crc, full, full, len(name), 20)
+    local = header + name + struct.pack("<HHQQ", 1, 16, len(data), len(packed)) + packed
+    sizes = crc, len(packed), len(data)
+    entry = struct.pack("<4s6H3L5H2L", b"PK\1\2", 45, 45, 0, 8, 0, 0x21, *sizes, len(name), 0, 0, 0, 0, 0, 0)
+    end = struct.pack("<4s4H2LH", b"PK\5\6", 0, 0, 1, 1, len(entry + name), len(local), 0)
+    return local + entry + name + end

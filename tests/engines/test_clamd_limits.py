@@ -39,6 +39,7 @@ from tests.engines.clamd_cases import (
     zipped,
 )
 from tests.engines.conftest import LoopRunner
+from tests.engines.hidden_cases import zip64_member
 
 BOUNDS = Bounds(FILE, SCAN, FILES, 17)
 WIDE = Bounds(1 << 30, 1 << 32, 100_000, 17)
@@ -190,13 +191,7 @@ BOMB = zipped(bytes(100 << 20))
 
 def test_zip64(tmp_path: Path) -> None:
     """A member told of in wide fields is refused: clamd passes over it. A wide count is read."""
-    path = tmp_path / "a.zip"
-    with (
-        zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file,
-        file.open("a", "w", force_zip64=True) as member,
-    ):
-        member.write(text(FILE + 1))
-    assert unseen(path.read_bytes(), WIDE) == "limit"
+    assert unseen(zip64_member(text(FILE + 1)), WIDE) == "limit"
     many = Bounds(FILE, 1 << 30, 100_000, 17)
     buffer = tmp_path / "b.zip"
     with zipfile.ZipFile(buffer, "w") as file:
