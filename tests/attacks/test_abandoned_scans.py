@@ -48,7 +48,10 @@ async def judge(engine: ClamdEngine, data: bytes) -> object:
 
 
 async def scans_in(clamd: Clamd) -> int:
-    """Return how many scans clamd has, running and queued, by its own words."""
+    """Return how many scans clamd has, running and queued, by its own words.
+
+    One that it has just answered may still be among them.
+    """
     return (await asyncio.to_thread(clamd.ask, "STATS")).split().count("FILDES")
 
 
@@ -64,11 +67,11 @@ async def test_asking_and_leaving_piles_up_nothing(slow_clamd: Clamd) -> None:
         scan.cancel()
         await asyncio.wait([scan])
         seen.append(await scans_in(slow_clamd))
-    assert max(seen) == SLOTS
+    assert SLOTS <= max(seen) <= SLOTS + 1
     async with asyncio.timeout(60):
         assert await judge(engine, b"honest") == Clean()
         assert await judge(engine, EICAR) == Infected(EICAR_NAME)
-    assert await scans_in(slow_clamd) <= SLOTS
+    assert await scans_in(slow_clamd) <= SLOTS + 1
     await engine.close()
 
 
@@ -84,7 +87,7 @@ async def test_asking_for_the_same_and_leaving_takes_one_slot(slow_clamd: Clamd)
         scan.cancel()
         await asyncio.wait([scan])
         seen.append(await scans_in(slow_clamd))
-    assert max(seen) == 1
+    assert 1 <= max(seen) <= 2
     async with asyncio.timeout(60):
         assert await judge(engine, b"honest") == Clean()
     await engine.close()
