@@ -152,8 +152,8 @@ class Prover:
     async def _prove_places(self, *, unvouched: bool = False) -> None:
         """Prove each of several addresses by itself, or those alone that nobody vouches for.
 
-        One that answers wrongly is not asked while another one proves itself; if none does, all may be
-        asked, and the engine's own proof decides.
+        One that answers wrongly is not asked until it proves itself, whatever becomes of the others: the only
+        one that is left may be the one that finds nothing.
         """
         engine, specimens = self._addressed, self._specimens
         if engine is None or specimens is None:
@@ -162,17 +162,17 @@ class Prover:
         async with asyncio.TaskGroup() as group:
             tasks = {place: group.create_task(proved(at(self.station, place), specimens)) for place in places}
         outcomes = {place: task.result() for place, task in tasks.items()}
-        good = [place for place, outcome in outcomes.items() if not outcome.why]
-        others = set(engine.places) - set(engine.unvouched()) - set(outcomes)
         for place, outcome in outcomes.items():
             if not outcome.why:
                 engine.vouch(place, good=True)
+                self._refused.discard(place)
             elif outcome.wrong:
-                self._refuse(engine, place, outcome.why, others=bool(good or others))
-        self._refused -= set(good)
+                self._refuse(engine, place, outcome.why)
 
-    def _refuse(self, engine: Addressed, place: str, why: str, *, others: bool) -> None:
-        engine.vouch(place, good=not others)
+    def _refuse(self, engine: Addressed, place: str, why: str) -> None:
+        if place not in engine.unvouched():
+            self._live.forget(self.name)  # what it called clean before
+        engine.vouch(place, good=False)
         if place not in self._refused:
             log.error("address is not trusted", engine=self.name, address=place, reason=why)
             self._refused.add(place)

@@ -165,12 +165,17 @@ def test_a_spare_that_finds_nothing_is_never_asked(synapse: Synapse, upload: Upl
     bad, good = upload(EICAR + b" " * 3), upload(png(45, 45), "image/png")
     with Clamd() as works, Clamd(signatures={"other.ndb": "Other:0:*:6f74686572\n"}) as blind:
         addresses = [works.unix_address, blind.unix_address]
-        config = {"engines": [{"type": "clamd", "address": addresses}], "scan": {"max_size": "1MB"}}
+        config = {
+            "engines": [{"type": "clamd", "address": addresses}],
+            "scan": {"max_size": "1MB"},
+            "proof": {"interval": "0.5s", "failures": 100},
+        }
         with Gateway(synapse.url, config) as gateway:
             assert "address is not trusted" in gateway.log
             works.kill()
-            for _ in range(5):
+            for _ in range(20):  # through several rounds of proof
                 assert gateway.get(f"scan/{bad}", bob.token).status == 500
+                time.sleep(0.1)
             works.start()
             until(lambda: gateway.get(f"download/{good}", bob.token).status == 200)
             assert gateway.get(f"scan/{bad}", bob.token).json["clean"] is False

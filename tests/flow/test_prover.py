@@ -313,13 +313,20 @@ async def test_each_address_has_to_prove_itself() -> None:
     assert engine.fit == {"a": False, "b": True, "c": True}
 
 
-async def test_where_no_address_is_good_the_engines_own_proof_decides() -> None:
-    """All are asked then, and what the engine says ends its trust."""
-    engine, prover = twins(a=finding(Clean()), b=finding(Clean()))
-    engine._script = finding(Clean())
+async def test_a_blind_spare_is_not_asked_when_the_others_die() -> None:
+    """Nor is anything served on the word of one that was good and is not any more."""
+    engine, prover = twins(a=honest, b=finding(Clean()))
     await prover.once()
-    assert engine.fit == {"a": True, "b": True}
-    assert not prover.trust.trusted
+    assert engine.fit == {"a": True, "b": False}
+    engine.scripts["a"] = raising(EngineError("away"))
+    await prover.once()
+    assert not engine.fit["b"]
+    forgotten: list[str | None] = []
+    prover._live.forget = forgotten.append  # type: ignore[method-assign,assignment]
+    engine.scripts["a"] = finding(Clean())
+    await prover.once()
+    assert engine.fit == {"a": False, "b": False}
+    assert forgotten == ["scripted"]
 
 
 async def test_the_dear_samples(tmp_path: Path) -> None:
